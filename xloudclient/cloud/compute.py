@@ -1,0 +1,230 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+
+"""Servers, as Nova knows them."""
+
+import ipaddress
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from openstack import connection
+from openstack import exceptions as sdk_exceptions
+from openstack import utils as sdk_utils
+
+from xloudclient.cloud.errors import translated
+from xloudclient.consistency.errors import Busy, Failure, Misuse, Refused
+from xloudclient.consistency.plan import GuestState, Kind, Target, Volume
+
+#: 2.45 returns the image's ID, 2.47 names the flavor.
+MICROVERSION = '2.79'
+OLDEST = '2.45'
+
+STATES = {
+    'active': GuestState.RUNNING,
+    'stopped': GuestState.STOPPED,
+    'paused': GuestState.PAUSED,
+    'suspended': GuestState.PAUSED,
+}
+
+
+class Servers:
+    """Nova's servers, seen through an authenticated connection."""
+
+    def __init__(self, conn: connection.Connection) -> None:
+        self._conn = conn
+        self._version = ''
+
+    @property
+    def _microversion(self) -> str:
+        if not self._version:
+            found = sdk_utils.maximum_supported_microversion(
+                self._conn.compute, MICROVERSION
+            )
+            if not sdk_utils.supports_microversion(
+                self._conn.compute, OLDEST
+            ):
+                raise Refused(
+                    f'Nova is too old: microversion {OLDEST} is needed'
+                )
+            self._version = found
+        return self._version
+
+    def _get(self, path: str, **params: str) -> dict[str, Any]:
+        response = self._conn.compute.get(
+            path, params=params, microversion=self._microversion
+        )
+        sdk_exceptions.raise_from_response(response)
+        body: dict[str, Any] = response.json()
+        return body
+
+    def find(self, name_or_id: str) -> dict[str, Any]:
+        """Return the server's JSON.
+
+        :raises Failure: there is none, or several have that name
+        """
+        with translated():
+            found = list(self._matching(name_or_id))
+        if not found:
+            raise Misuse(f'there is no server {name_or_id!r}')
+        if len(found) > 1:
+            ids = ', '.join(sorted(one['id'] for one in found))
+            raise Misuse(
+                f'several servers are named {name_or_id!r}: {ids}',
+                'Name it by its ID.',
+            )
+        return found[0]
+
+    def _matching(self, name_or_id: str) -> Iterator[dict[str, Any]]:
+        if is_uuid(name_or_id):
+            server = self.get(name_or_id)
+            if server is not None:
+                yield server
+                return
+        # Nova takes the name as a pattern that may match anywhere.
+        body = self._get('/servers/detail', name=_literal(name_or_id))
+        for server in body['servers']:
+            if server['name'] == name_or_id:
+                yield server
+
+    def get(self, server_id: str) -> dict[str, Any] | None:
+        """Return the server's JSON, None if it is gone."""
+        try:
+            server: dict[str, Any] = self._get(f'/servers/{server_id}')[
+                'server'
+            ]
+        except sdk_exceptions.NotFoundException:
+            return None
+        return server
+
+    def target(self, server: Mapping[str, Any]) -> Target:
+        """Describe a server that is to be snapshotted.
+
+        :raises Busy: a task is under way on it
+        :raises Failure: it is in a state that can't be snapshotted
+        """
+        name = server['name']
+        if task := server['OS-EXT-STS:task_state']:
+            raise Busy(f'another task is under way ({task})', 'Try again.')
+        state = STATES.get(server['OS-EXT-STS:vm_state'])
+        if state is None:
+            raise Failure(
+                f'a server that is {server["status"]} can\'t be snapshotted'
+            )
+        return Target(
+            id=server['id'],
+            name=name,
+            project_id=server['tenant_id'],
+            kind=Kind.IMAGE if server['image'] else Kind.VOLUME,
+            state=state,
+            host_id=server['hostId'],
+            volumes=self._volumes(server),
+            flavor=_flavor(server['flavor']),
+            key_name=server.get('key_name') or '',
+            networks=tuple(server.get('addresses', {})),
+            security_groups=tuple(
+                sorted({g['name'] for g in server.get('security_groups', ())})
+            ),
+            metadata=server.get('metadata', {}),
+        )
+
+    def _volumes(self, server: Mapping[str, Any]) -> tuple[Volume, ...]:
+        if not server.get('os-extended-volumes:volumes_attached'):
+            return ()
+        with translated():
+            body = self._get(f'/servers/{server["id"]}/os-volume_attachments')
+        return tuple(
+            Volume(one['volumeId'], one['device'] or '')
+            for one in sorted(
+                body['volumeAttachments'], key=lambda one: one['device'] or ''
+            )
+        )
+
+    def create_image(
+        self, server_id: str, name: str, properties: Mapping[str, str]
+    ) -> str:
+        """Ask for an image of the server; return the image's ID."""
+        with translated():
+            response = self._conn.compute.post(
+                f'/servers/{server_id}/action',
+                json={
+                    'createImage': {'name': name, 'metadata': dict(properties)}
+                },
+                microversion=self._microversion,
+            )
+            sdk_exceptions.raise_from_response(response)
+            image_id: str = response.json()['image_id']
+            return image_id
+
+    def state(self, server_id: str) -> tuple[GuestState | None, bool]:
+        """Tell what the guest does, and whether no task is under way.
+
+        A server that is gone has neither.
+        """
+        with translated():
+            server = self.get(server_id)
+        if server is None:
+            return None, True
+        state = STATES.get(server['OS-EXT-STS:vm_state'])
+        return state, server['OS-EXT-STS:task_state'] is None
+
+
+def is_uuid(text: str) -> bool:
+    """Whether the text is an ID rather than a name."""
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+def _literal(name: str) -> str:
+    """Match the name by a pattern of the database's own dialect.
+
+    What is special in some dialect is matched by a dot; the caller compares
+    the names anyhow.
+    """
+    safe = ''.join(c if c.isalnum() or c in '-_ ' else '.' for c in name)
+    return f'^{safe}$'
+
+
+def _flavor(flavor: Mapping[str, Any]) -> str:
+    return str(flavor.get('original_name') or flavor.get('id') or '')
+
+
+def choose_address(
+    server: Mapping[str, Any], wanted: str = '', family: int = 0
+) -> str:
+    """Choose the address at which the guest is reached.
+
+    :param wanted: ``floating``, ``fixed`` or a network's name; the default
+        takes a floating address if there is one, else a fixed one
+    :param family: 4 or 6; 0 prefers 4
+    :raises Failure: the server has no such address
+    """
+    found = [
+        (one['OS-EXT-IPS:type'] != 'floating', one['version'], one['addr'])
+        for network, addresses in server.get('addresses', {}).items()
+        for one in addresses
+        if wanted in ('', one['OS-EXT-IPS:type'], network)
+        and family in (0, one['version'])
+    ]
+    if not found:
+        kind = ' '.join(
+            part for part in (wanted, f'IPv{family}' if family else '') if part
+        )
+        raise Failure(
+            f'it has no {kind or "IP"} address'.replace('  ', ' '),
+            'Name one with --ssh-host.',
+        )
+    address: str = min(found)[2]
+    return str(ipaddress.ip_address(address))

@@ -1,0 +1,156 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+
+"""The Cloud port over Nova, Glance and Cinder."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+from openstack import connection
+
+from xloudclient.cloud.compute import Servers
+from xloudclient.cloud.images import Images, mapped_snapshots
+from xloudclient.cloud.volumes import VolumeSnapshots
+from xloudclient.consistency.errors import CloudError, Refused, ReplyLost
+from xloudclient.consistency.plan import GuestState, Kind, Plan
+from xloudclient.consistency.ports import Requested
+
+
+class OpenStack:
+    """What a run needs of one OpenStack project."""
+
+    def __init__(self, conn: connection.Connection) -> None:
+        self.servers = Servers(conn)
+        self.images = Images(conn)
+        self.volumes = VolumeSnapshots(conn)
+
+    def request(self, plan: Plan, properties: Mapping[str, str]) -> Requested:
+        try:
+            image_id = self.servers.create_image(
+                plan.target.id, plan.snapshot_name, properties
+            )
+        except Refused as error:
+            if orphans := self._orphans(plan):
+                raise Refused(f'{error}. {orphans}', error.status) from error
+            raise
+        return self._requested(plan, image_id)
+
+    def _requested(self, plan: Plan, image_id: str) -> Requested:
+        if plan.target.kind is Kind.IMAGE:
+            return Requested(image_id)
+        image = self.images.get(image_id)
+        if image is None:
+            raise ReplyLost(f'image {image_id} is gone')
+        return Requested(image_id, mapped_snapshots(image))
+
+    def _orphans(self, plan: Plan) -> str:
+        """Name what Nova left when it gave up half-way.
+
+        It makes the snapshots of a volume-backed server one by one and
+        leaves those it has when the next is refused. They are named, not
+        deleted: only their name tells that they are ours.
+        """
+        if plan.target.kind is Kind.IMAGE:
+            return ''
+        try:
+            left = [
+                snapshot['id']
+                for volume in plan.target.volumes
+                for snapshot in self.volumes.matching(
+                    volume.id, f'snapshot for {plan.snapshot_name}'
+                )
+            ]
+        except CloudError:
+            return ''
+        if not left:
+            return ''
+        return (
+            'Nova left volume snapshots behind; this removes them: openstack '
+            f'volume snapshot delete {shlex.join(left)}'
+        )
+
+    def find_requested(self, plan: Plan) -> Requested | None:
+        found = self.images.matching(
+            xloud_run=plan.run_id,
+            instance_uuid=plan.target.id,
+            name=plan.snapshot_name,
+        )
+        if not found:
+            return None
+        return Requested(found[0]['id'], mapped_snapshots(found[0]))
+
+    def snapshot_volume(
+        self, plan: Plan, volume_id: str, image_id: str
+    ) -> str:
+        return self.volumes.create(
+            volume_id,
+            f'snapshot for {plan.snapshot_name}'[:255],
+            self._volume_metadata(plan, image_id, volume_id),
+        )
+
+    def _volume_metadata(
+        self, plan: Plan, image_id: str, volume_id: str
+    ) -> dict[str, str]:
+        [device] = [
+            one.device for one in plan.target.volumes if one.id == volume_id
+        ]
+        return {
+            'xloud_image': image_id,
+            'xloud_run': plan.run_id,
+            'xloud_device': device,
+        }
+
+    def own_volume_snapshots(self, plan: Plan, requested: Requested) -> None:
+        for one in requested.volume_snapshots:
+            self.volumes.mark(
+                one,
+                {
+                    'xloud_image': requested.image_id,
+                    'xloud_run': plan.run_id,
+                },
+            )
+
+    def image_status(self, image_id: str) -> str | None:
+        image = self.images.get(image_id)
+        return None if image is None else str(image['status'])
+
+    def is_task_over(self, server_id: str) -> bool:
+        return self.servers.state(server_id)[1]
+
+    def volume_snapshot_status(self, snapshot_id: str) -> str | None:
+        return self.volumes.status(snapshot_id)
+
+    def guest_state(self, server_id: str) -> GuestState | None:
+        return self.servers.state(server_id)[0]
+
+    def record(
+        self,
+        image_id: str,
+        properties: Mapping[str, str],
+        tags: Sequence[str],
+    ) -> None:
+        self.images.update(image_id, properties, tags)
+
+    def protect(self, image_id: str) -> None:
+        self.images.update(image_id, {'protected': True})
+
+    def discard(self, plan: Plan, requested: Requested) -> tuple[str, ...]:
+        """Delete the image first: it must not outlive what it needs."""
+        left = []
+        try:
+            self.images.delete(requested.image_id)
+        except CloudError:
+            left.append(f'openstack image delete {requested.image_id}')
+        kept = self.volumes.delete_all(requested.volume_snapshots)
+        left += [f'openstack volume snapshot delete {one}' for one in kept]
+        return tuple(left)

@@ -1,0 +1,38 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+
+"""Values that look different to people and to programs."""
+
+from typing import Any
+
+from cliff import columns
+
+
+class Seconds(columns.FormattableColumn[float | None]):
+    """A measured time: ``1.234 s`` in a table, a number elsewhere."""
+
+    def human_readable(self) -> str:
+        return '' if self._value is None else f'{self._value:.3f} s'
+
+    def machine_readable(self) -> float | None:
+        return None if self._value is None else round(self._value, 3)
+
+
+class Words(columns.FormattableColumn[tuple[str, ...]]):
+    """Several words: joined by commas in a table, a list elsewhere."""
+
+    def human_readable(self) -> str:
+        return ', '.join(self._value)
+
+    def machine_readable(self) -> list[Any]:
+        return list(self._value)

@@ -1,0 +1,401 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+
+"""Options that several commands share, each parsed in one place."""
+
+import argparse
+import re
+
+from osc_lib.cli import parseractions
+
+from xloudclient.i18n import _
+
+DURATION = re.compile(r'(\d+(?:\.\d+)?)([smh]?)')
+UNITS = {'': 1.0, 's': 1.0, 'm': 60.0, 'h': 3600.0}
+CLASSES = ('none', 'crash', 'filesystem', 'application')
+#: Properties that a run writes itself.
+RESERVED = ('image_type', 'instance_uuid')
+
+
+def duration(text: str) -> float:
+    """Read a duration such as ``30s``, ``2m`` or ``1h``.
+
+    :returns: seconds; a bare number is seconds
+    :raises argparse.ArgumentTypeError: it is nothing of the kind, or zero
+    """
+    match = DURATION.fullmatch(text)
+    seconds = float(match[1]) * UNITS[match[2]] if match else 0.0
+    if not seconds:
+        raise argparse.ArgumentTypeError(
+            _('%r is not a duration; write 30s, 2m or 1h') % text
+        )
+    return seconds
+
+
+def at_least_one(text: str) -> int:
+    """Read a whole number above zero."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(
+            _('%r is not a whole number above zero') % text
+        )
+    return int(text)
+
+
+class SnapshotProperty(parseractions.KeyValueAction):
+    """Collect ``key=value``, but for the keys that a run writes itself."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        key = str(values).partition('=')[0]
+        if key.startswith('xloud_') or key in RESERVED:
+            raise argparse.ArgumentError(
+                self, _('%s is set by the snapshot itself') % key
+            )
+        super().__call__(parser, namespace, values, option_string)
+
+
+def add_servers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        'servers',
+        metavar='<server>',
+        nargs='+',
+        help=_('Server(s) to snapshot (name or ID)'),
+    )
+
+
+def add_snapshot(
+    parser: argparse.ArgumentParser, data_volumes_by_default: bool
+) -> None:
+    """Options on what is made."""
+    parser.add_argument(
+        '--name',
+        metavar='<template>',
+        default='{server}-{date}',
+        help=_(
+            'Name of the snapshot; {server}, {server_id}, {date}, {time} and '
+            '{run} are filled in, -{time} is appended if the name is taken '
+            '(default: {server}-{date})'
+        ),
+    )
+    parser.add_argument(
+        '--property',
+        metavar='<key=value>',
+        dest='properties',
+        action=SnapshotProperty,
+        help=_(
+            'Set a property on the snapshot '
+            '(repeat option to set multiple properties)'
+        ),
+    )
+    parser.add_argument(
+        '--tag',
+        metavar='<tag>',
+        dest='tags',
+        action='append',
+        default=[],
+        help=_('Add a tag to the snapshot (repeat option for several)'),
+    )
+    parser.add_argument(
+        '--protected',
+        action='store_true',
+        help=_(
+            'Prevent the snapshot from being deleted, once it is active '
+            '(implies --wait)'
+        ),
+    )
+    _add_data_volumes(parser, data_volumes_by_default)
+
+
+def _add_data_volumes(
+    parser: argparse.ArgumentParser, by_default: bool
+) -> None:
+    parser.set_defaults(by_default=by_default)
+    default = _('default') if by_default else _('not by default')
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        '--data-volumes',
+        action='store_true',
+        help=_(
+            'Capture the volumes attached to an image-backed server as well '
+            '(%s)'
+        )
+        % default,
+    )
+    group.add_argument(
+        '--no-data-volumes',
+        action='store_true',
+        help=_('Leave the attached volumes of an image-backed server out'),
+    )
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Options on how the run goes."""
+    parser.add_argument(
+        '--timeout',
+        metavar='<duration>',
+        type=duration,
+        default=3600.0,
+        help=_(
+            'Longest time for the whole run; after the capture it ends only '
+            'the waiting (default: 1h)'
+        ),
+    )
+    parser.add_argument(
+        '--wait',
+        action='store_true',
+        help=_(
+            'Wait until the snapshot can be launched (default: return once '
+            'it is captured)'
+        ),
+    )
+    parser.add_argument(
+        '--dry-run',
+        action='store_true',
+        help=_('Print the plan and touch nothing, not even the guest'),
+    )
+    parser.add_argument(
+        '--concurrency',
+        metavar='<n>',
+        type=at_least_one,
+        default=8,
+        help=_(
+            'Servers at a time; never more than one image-backed server of '
+            'the same compute host (default: 8)'
+        ),
+    )
+    parser.add_argument(
+        '--events',
+        metavar='<file>',
+        help=_('Write each step as one JSON line to this file'),
+    )
+
+
+def add_quiescing(parser: argparse.ArgumentParser) -> None:
+    """Options on how the guest is quiesced."""
+    parser.add_argument(
+        '--quiesce',
+        metavar='<name>[,<key>=<value>...]',
+        dest='quiescers',
+        action='append',
+        help=_(
+            'What quiesces the guest, in order (repeat option for several): '
+            'auto, none, sync, fsfreeze, mysql (MariaDB too), postgresql, '
+            'redis, service,name=<unit>, '
+            'pair,file=<file>,pre=<argument>,post=<argument>, or the path '
+            'of your own holding hook, with a / in it (default: auto)'
+        ),
+    )
+    parser.add_argument(
+        '--require',
+        metavar='<class>',
+        choices=CLASSES,
+        help=_(
+            'Lowest class that counts as success: none, crash, filesystem or '
+            'application (default: what the quiescers give when all goes '
+            'well)'
+        ),
+    )
+    parser.add_argument(
+        '--discard-lower',
+        action='store_true',
+        help=_(
+            'Delete a snapshot of a lower class than required again '
+            '(default: keep it, labelled)'
+        ),
+    )
+    parser.add_argument(
+        '--on-error',
+        metavar='<policy>',
+        choices=('fail', 'continue'),
+        default='fail',
+        help=_(
+            'When a pre hook or a quiescer fails: fail takes no snapshot, '
+            'continue drops it, and the class with it (default: fail)'
+        ),
+    )
+    parser.add_argument(
+        '--max-freeze',
+        metavar='<duration>',
+        type=duration,
+        default=60.0,
+        help=_(
+            'Longest time from the first lock requested to the last '
+            'released (default: 60s)'
+        ),
+    )
+    parser.add_argument(
+        '--rehearse',
+        action='store_true',
+        help=_(
+            'Quiesce, hold as long as predicted, verify and release, but '
+            'take no snapshot'
+        ),
+    )
+
+
+HOOKS = {
+    '--hook': _('Run a script here: pre before anything is quiesced, post '
+                'after the release'),
+    '--pre-hook': _('Run a script here before anything is quiesced'),
+    '--post-hook': _('Run a script here after the release'),
+    '--guest-hook': _('Run a script in the guest: pre before the quiescers, '
+                      'post after their release'),
+    '--guest-pre-hook': _('Run a script in the guest before the quiescers'),
+    '--guest-post-hook': _('Run a script in the guest after their release'),
+}
+
+
+class HookOption(argparse.Action):
+    """Collect the hooks of all options in the order they are given."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        hooks = [*(namespace.hooks or ()), (self.option_strings[0], values)]
+        namespace.hooks = hooks
+
+
+def add_hooks(parser: argparse.ArgumentParser) -> None:
+    """Options on scripts around the snapshot."""
+    for option, text in HOOKS.items():
+        parser.add_argument(
+            option,
+            metavar='<file>',
+            dest='hooks',
+            action=HookOption,
+            help=text + _(' (repeat option for several)'),
+        )
+    parser.add_argument(
+        '--hook-timeout',
+        metavar='<duration>',
+        type=duration,
+        default=30.0,
+        help=_('Longest time for each hook and quiescer (default: 30s)'),
+    )
+    parser.add_argument(
+        '--hook-env',
+        metavar='<name>',
+        action='append',
+        default=[],
+        help=_(
+            'Pass this environment variable to the hooks here as well '
+            '(repeat option for several)'
+        ),
+    )
+
+
+def add_guest_access(parser: argparse.ArgumentParser) -> None:
+    """Options on how the guest is reached, named as ``server ssh`` does."""
+    parser.add_argument(
+        '--login',
+        metavar='<user>',
+        help=_("Login name in the guest (default: ssh's own choice)"),
+    )
+    parser.add_argument(
+        '--port',
+        metavar='<port>',
+        type=at_least_one,
+        help=_("Port of the guest's ssh server (default: ssh's own choice)"),
+    )
+    parser.add_argument(
+        '--identity',
+        metavar='<file>',
+        help=_('Private key file for ssh'),
+    )
+    parser.add_argument(
+        '--ssh-option',
+        metavar='<key=value>',
+        dest='ssh_options',
+        action='append',
+        default=[],
+        help=_('Option for ssh -o (repeat option for several)'),
+    )
+    parser.add_argument(
+        '--trust-metadata',
+        action='store_true',
+        help=_(
+            "Follow xloud: metadata also of other projects' servers"
+        ),
+    )
+    _add_address(parser)
+
+
+def _add_address(parser: argparse.ArgumentParser) -> None:
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        '--address-type',
+        metavar='<type>',
+        help=_(
+            'Address to use: floating, fixed or the name of a network '
+            '(default: a floating address if there is one, else a fixed one)'
+        ),
+    )
+    which.add_argument(
+        '--public',
+        dest='address_type',
+        action='store_const',
+        const='floating',
+        help=_('Use the floating address'),
+    )
+    which.add_argument(
+        '--private',
+        dest='address_type',
+        action='store_const',
+        const='fixed',
+        help=_('Use the fixed address'),
+    )
+    which.add_argument(
+        '--ssh-host',
+        metavar='<host>',
+        help=_('Address or host name to use instead'),
+    )
+    family = parser.add_mutually_exclusive_group()
+    family.add_argument(
+        '-4',
+        dest='family',
+        action='store_const',
+        const=4,
+        default=0,
+        help=_('Use only IPv4 addresses'),
+    )
+    family.add_argument(
+        '-6',
+        dest='family',
+        action='store_const',
+        const=6,
+        help=_('Use only IPv6 addresses'),
+    )
+
+
+def leave_guest_alone(parser: argparse.ArgumentParser) -> None:
+    """The values of the options that a command without a guest lacks."""
+    parser.set_defaults(
+        quiescers=['none'],
+        require=None,
+        discard_lower=False,
+        on_error='fail',
+        max_freeze=60.0,
+        rehearse=False,
+        hooks=None,
+        hook_timeout=30.0,
+        hook_env=[],
+    )

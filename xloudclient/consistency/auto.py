@@ -1,0 +1,70 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+
+"""What ``--quiesce auto`` means for a guest, once one has looked into it.
+
+Databases first, each by its own holder; then ``sync``, and the file systems
+where they may be frozen. A database that can't be quiesced is a failure:
+never a silent lower class.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from xloudclient.consistency.errors import NotQuiesced
+from xloudclient.consistency.plan import Consistency, Plan, Quiescer
+
+
+def resolve(plan: Plan, found: Mapping[str, Any], may_freeze: bool) -> Plan:
+    """Replace ``auto`` by what was found in the guest.
+
+    :param found: what the ``probe`` script printed
+    :param may_freeze: file systems can be frozen here
+    :raises NotQuiesced: something runs that no quiescer here knows
+    """
+    if others := found.get('other'):
+        names = ', '.join(sorted(map(str, others)))
+        raise NotQuiesced(
+            f'auto found {names} in the guest, which it can\'t quiesce',
+            'Name your own holding hook with --quiesce ./FILE, or name what '
+            'is to be quiesced.',
+        )
+    names = _databases(found)
+    names += ['sync', *(['fsfreeze'] if may_freeze else [])]
+    chosen = tuple(plan.catalogue[name] for name in names)
+    required = plan.required
+    if plan.is_required_by_default:
+        required = nominal(chosen)
+    return dataclasses.replace(
+        plan, quiescers=chosen, required=required, is_auto=False
+    )
+
+
+def _databases(found: Mapping[str, Any]) -> list[str]:
+    listed = found.get('databases')
+    return sorted(
+        {
+            str(one['quiescer'])
+            for one in (listed if isinstance(listed, list) else ())
+            if isinstance(one, dict) and 'quiescer' in one
+        }
+    )
+
+
+def nominal(quiescers: Sequence[Quiescer]) -> Consistency:
+    """The class these give on one disk when all goes well."""
+    return max(
+        (one.gives for one in quiescers if one.gives is not None),
+        default=Consistency.NONE,
+    )

@@ -1,0 +1,146 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+
+"""From what happened to the row, the exit code and the sentence."""
+
+from xloudclient.consistency.errors import (
+    ExitCode,
+    Failure,
+    LowerClass,
+    ReleaseFailed,
+)
+from xloudclient.consistency.hold import Hold
+from xloudclient.consistency.outcome import Outcome, Progress, Status
+from xloudclient.consistency.plan import Consistency, Plan
+
+
+def conclude(plan: Plan, hold: Hold, progress: Progress) -> Outcome:
+    """Say how a run ended: the most urgent problem decides."""
+    failure = _worst(plan, hold, progress)
+    proof = progress.proof
+    return Outcome(
+        plan=plan,
+        status=_status(plan, progress, failure),
+        exit_code=failure.exit_code if failure else ExitCode.DONE,
+        requested=progress.requested,
+        consistency=proof.consistency if proof else None,
+        frozen_seconds=hold.frozen_seconds,
+        captured_at=progress.captured_at,
+        quiesced=hold.proven_names,
+        hooks=tuple(hold.hook_log),
+        reason=_reason(progress, failure),
+        message=_sentence(plan, hold, progress, failure) if failure else '',
+        leaves_something=bool(progress.leftovers)
+        or isinstance(failure, ReleaseFailed),
+    )
+
+
+def refused(plan: Plan, failure: Failure) -> Outcome:
+    """The outcome of a run that could not begin."""
+    text = f'{plan.target.name}: {failure}. No snapshot was taken.'
+    return Outcome(
+        plan=plan,
+        status=Status.SKIPPED,
+        exit_code=failure.exit_code,
+        reason=str(failure),
+        message=f'{text} {failure.advice}'.strip(),
+    )
+
+
+def _worst(plan: Plan, hold: Hold, progress: Progress) -> Failure | None:
+    for problem in hold.problems:
+        if isinstance(problem, ReleaseFailed):
+            return problem
+    if progress.failure:
+        return _unrecorded(progress) or progress.failure
+    if hold.problems:
+        return hold.problems[0]
+    proof = progress.proof
+    if proof and proof.consistency < plan.required:
+        return LowerClass(
+            f'the class is {proof.consistency}, required was {plan.required}: '
+            f'{proof.reason}'
+        )
+    return None
+
+
+def _unrecorded(progress: Progress) -> Failure | None:
+    """A snapshot whose evidence could not be written claims nothing."""
+    if not progress.proof or progress.is_recorded or progress.is_discarded:
+        return None
+    if progress.failure and progress.failure.exit_code is not ExitCode.FAILED:
+        return None
+    return LowerClass(
+        'the snapshot was taken, but its evidence could not be written on '
+        f'the image: {progress.failure}'
+    )
+
+
+def _status(
+    plan: Plan, progress: Progress, failure: Failure | None
+) -> Status:
+    if progress.is_discarded and progress.proof:
+        return Status.DISCARDED
+    if progress.is_active:
+        return Status.ACTIVE
+    if progress.captured_at:
+        vanished = progress.failure and (
+            progress.failure.exit_code is ExitCode.CAPTURE_FAILED
+        )
+        return Status.FAILED if vanished else Status.CAPTURED
+    is_untouched = progress.requested is None and not progress.is_unsure
+    if failure is None or is_untouched and (
+        failure.exit_code is not ExitCode.CAPTURE_FAILED
+    ):
+        return Status.SKIPPED
+    return Status.FAILED
+
+
+def _reason(progress: Progress, failure: Failure | None) -> str:
+    if progress.proof and progress.proof.reason:
+        return progress.proof.reason
+    return str(failure) if failure else ''
+
+
+def _sentence(
+    plan: Plan, hold: Hold, progress: Progress, failure: Failure
+) -> str:
+    parts = [
+        f'{plan.target.name}: {failure}.',
+        _guest_state(hold, failure),
+        _snapshot_state(progress),
+        failure.advice,
+    ]
+    return ' '.join(part for part in parts if part)
+
+
+def _guest_state(hold: Hold, failure: Failure) -> str:
+    if isinstance(failure, ReleaseFailed):
+        return ''
+    if hold.frozen_seconds is None:
+        return 'Nothing in the guest was held.'
+    return f'The guest is released (held for {hold.frozen_seconds:.3f} s).'
+
+
+def _snapshot_state(progress: Progress) -> str:
+    if progress.leftovers:
+        commands = '; '.join(progress.leftovers)
+        return f'This could not be cleaned up: {commands}.'
+    if progress.is_discarded:
+        return 'The snapshot was deleted again.'
+    if progress.requested and progress.captured_at:
+        level = (
+            progress.proof.consistency if progress.proof else Consistency.NONE
+        )
+        return f'Snapshot {progress.requested.image_id} is kept ({level}).'
+    return 'No snapshot was taken.'

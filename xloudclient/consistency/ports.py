@@ -1,0 +1,301 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""What a run needs of the world.
+
+Each port has one adapter that talks to the real thing (``cloud/``, ``guest/``,
+``local/``) and one fake (``tests/fakes/``). Times are seconds.
+"""
+
+import dataclasses
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from xloudclient.consistency.plan import (
+    Consistency,
+    GuestState,
+    Hook,
+    Plan,
+    Quiescer,
+)
+
+T = TypeVar('T')
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Data:
+    """A path where an application keeps data, and the disks it lives on.
+
+    :param disks: kernel names in the guest (``vda``); empty if not known
+    """
+
+    path: str
+    disks: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a holder said of itself in its ``ready`` or ``held`` line.
+
+    :param gives: the class it declares; None if the line named none
+    :param data: where the application's data lives
+    :param frozen: disks whose file systems it holds frozen
+    :param position: binlog/GTID/LSN/replication offset at the lock
+    """
+
+    gives: Consistency | None = None
+    data: tuple[Data, ...] = ()
+    frozen: tuple[str, ...] = ()
+    position: str = ''
+    detail: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GuestFacts:
+    """What the supervisor saw of the guest when it started.
+
+    :param boot_id: ``/proc/sys/kernel/random/boot_id``
+    :param root_disks: kernel names of the disks under ``/``
+    :param serials: kernel name of each disk -> its serial number
+    :param used_bytes: bytes in use on the root file system; 0 if unknown
+    :param may_freeze: the supervisor is root, and the guest is another
+        machine than this one
+    """
+
+    boot_id: str = ''
+    root_disks: tuple[str, ...] = ()
+    serials: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    used_bytes: int = 0
+    may_freeze: bool = False
+
+
+class HookState(enum.StrEnum):
+    SUCCEEDED = 'succeeded'
+    NOT_NOW = 'not now'
+    FAILED = 'failed'
+    TIMED_OUT = 'timed out'
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HookOutcome:
+    """How a hook's call ended.
+
+    :param reason: why it did not succeed, with the end of its output, escaped
+    """
+
+    state: HookState
+    reason: str = ''
+    seconds: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Released:
+    """What became of one holder.
+
+    :param is_free: it is known that nothing of it is held any more
+    :param was_held: it was still holding when it was asked to release
+    """
+
+    name: str
+    is_free: bool
+    was_held: bool = True
+    reason: str = ''
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Requested:
+    """The cloud accepted the request.
+
+    :param volume_snapshots: IDs of the Cinder snapshots that belong to it
+    """
+
+    image_id: str
+    volume_snapshots: tuple[str, ...] = ()
+
+
+class Guest(Protocol):
+    """One guest, through its supervisor.
+
+    Every method may raise :class:`~.errors.GuestLost`. No method waits longer
+    than it is told to: a call that was given ``timeout`` raises
+    :class:`TimeoutError` after it.
+    """
+
+    def open(self, timeout: float) -> GuestFacts:
+        """Connect and start the supervisor.
+
+        :raises GuestUnreachable: ssh failed; HostKeyUnknown: its host key
+        :raises Busy: another supervisor is at work in this guest
+        """
+
+    def probe(self, timeout: float) -> Mapping[str, Any]:
+        """Tell what runs in the guest (the ``probe`` script's JSON)."""
+
+    def run_hook(
+        self,
+        hook: Hook,
+        phase: str,
+        environment: Mapping[str, str],
+        timeout: float,
+    ) -> HookOutcome:
+        """Run a pre or post hook in the guest and wait for its end."""
+
+    def start_lease(self, cap: float) -> None:
+        """Start the clock of the hold: all is released ``cap`` from now,
+        or when the client's beats stop."""
+
+    def hold(
+        self,
+        quiescer: Quiescer,
+        environment: Mapping[str, str],
+        timeout: float,
+    ) -> Evidence:
+        """Start a holder; return once it is ``ready``.
+
+        A holder that failed or was late has been released.
+
+        :raises NotQuiesced: it could not quiesce; Busy: it said 75
+        """
+
+    def verify(self, timeout: float) -> tuple[Evidence | str, ...]:
+        """Ask each holder, in order, whether it still holds.
+
+        :returns: for each holder its evidence, or why it doesn't hold
+        """
+
+    def release(self, timeout: float) -> tuple[Released, ...]:
+        """Release every holder in reverse order. Never raises."""
+
+    def close(self) -> None:
+        """End the connection. Idempotent, never raises."""
+
+
+class Cloud(Protocol):
+    """The OpenStack project that the server is in.
+
+    Every method may raise :class:`~.errors.CloudError`.
+    """
+
+    def request(self, plan: Plan, properties: Mapping[str, str]) -> Requested:
+        """Ask for the snapshot.
+
+        :raises Refused: it was not accepted; ReplyLost: perhaps it was
+        """
+
+    def find_requested(self, plan: Plan) -> Requested | None:
+        """Look for a snapshot that a lost request may have made."""
+
+    def snapshot_volume(
+        self, plan: Plan, volume_id: str, image_id: str
+    ) -> str:
+        """Ask for a snapshot of an attached volume; return its ID."""
+
+    def own_volume_snapshots(self, plan: Plan, requested: Requested) -> None:
+        """Mark the volume snapshots as belonging to the image."""
+
+    def image_status(self, image_id: str) -> str | None:
+        """The image's status; None if it is gone."""
+
+    def is_task_over(self, server_id: str) -> bool:
+        """Whether the server is gone or has no task any more."""
+
+    def volume_snapshot_status(self, snapshot_id: str) -> str | None:
+        """The Cinder snapshot's status; None if it is gone."""
+
+    def guest_state(self, server_id: str) -> GuestState | None:
+        """What the guest is doing now; None if the server is gone."""
+
+    def record(
+        self,
+        image_id: str,
+        properties: Mapping[str, str],
+        tags: Sequence[str],
+    ) -> None:
+        """Set properties and tags of the image, in one update."""
+
+    def protect(self, image_id: str) -> None:
+        """Protect the image from deletion."""
+
+    def discard(self, plan: Plan, requested: Requested) -> tuple[str, ...]:
+        """Delete the image and its volume snapshots.
+
+        :returns: the commands that would remove what could not be deleted
+        """
+
+
+class HookRunner(Protocol):
+    """Runs hooks on this machine."""
+
+    def run(
+        self,
+        hook: Hook,
+        phase: str,
+        environment: Mapping[str, str],
+        timeout: float,
+    ) -> HookOutcome:
+        """Run the hook and wait for its end; never raises."""
+
+
+class Journal(Protocol):
+    """What outlives this process: written and synced before each act."""
+
+    def write(self, event: str, **fields: Any) -> None:
+        """Append one line; never raises once the run has begun."""
+
+
+class Clock(Protocol):
+    """Time, and waiting that a signal can end."""
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+
+    def utc(self) -> str:
+        """The time of day, ISO 8601 in UTC with milliseconds."""
+
+    @property
+    def interrupted(self) -> int:
+        """The number of the signal that asked us to stop; 0 if none."""
+
+    def wait(self, seconds: float, ignore_signals: bool = False) -> None:
+        """Return after so many seconds, or at once when interrupted."""
+
+    def bounded(
+        self,
+        call: Callable[[], T],
+        seconds: float,
+        ignore_signals: bool = False,
+    ) -> T:
+        """Make a call that may hang, and wait only so long for it.
+
+        :raises TimeoutError: it did not end in time, or a signal came
+            (then :attr:`interrupted` is set); it may still be under way
+        """
+
+
+class Reporter(Protocol):
+    """Where a run says what it is doing (progress, timeline, events)."""
+
+    def step(self, event: str, **fields: Any) -> None:
+        """Something happened just now."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class World:
+    """Everything outside that a run can touch."""
+
+    cloud: Cloud
+    guest: Guest
+    hooks: HookRunner
+    journal: Journal
+    clock: Clock
+    reporter: Reporter

@@ -1,0 +1,241 @@
+# What the quiescers share: their options, the talk with whoever holds them, and evidence in JSON.
+#
+# A quiescer sources this file, sets its options, defines three functions, and ends with `hold`:
+#   quiesce   holds the application, or calls `fail`; sets READY, a JSON object
+#   verify    sets HELD, a JSON object; or sets REASON and returns non-zero
+#   release   lets go, idempotently; or sets REASON and returns non-zero; may set NOTE, a sentence for the log
+#
+# Exit codes: 0 released; 1 failed, nothing is held; 2 usage; 6 it could not be released; 75 not now, nothing is held.
+# Its standard input and output belong to the protocol: every child is given others.
+
+set -u
+umask 077
+LC_ALL=C
+PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin
+export LC_ALL PATH
+cd "${XLOUD_RUN_FOLDER:-.}" || exit 1
+unset IFS
+TAB=$(printf '\t')
+NEWLINE='
+'
+READY='' HELD='' REASON='' NOTE=''
+
+# options "KNOWN NAMES" "$@": each key=value after `hold` becomes the variable of that name.
+options() {
+    known_options=$1
+    shift
+    [ "${1-}" = hold ] || usage "the first argument must be 'hold'"
+    shift
+    for word; do
+        key=${word%%=*}
+        case $word in *=*) ;; *) usage "'$word' is not key=value" ;; esac
+        case $key in '' | *[!a-z_]*) usage "unknown option '$key'" ;; esac
+        case " $known_options " in *" $key "*) ;; *) usage "unknown option '$key' (known: ${known_options:-none})" ;; esac
+        eval "$key=\${word#*=}"
+    done
+}
+
+usage() {
+    printf '%s\n' "$1" >&2
+    exit 2
+}
+
+# whole NAME VALUE: refuses a VALUE that is not a whole number.
+whole() {
+    case $2 in '' | *[!0-9]* | ??????????*) usage "$1 must be a whole number, not '$2'" ;; esac
+}
+
+need() {
+    for tool; do
+        command -v "$tool" >/dev/null 2>&1 || fail "$tool is needed and not installed"
+    done
+}
+
+say() {
+    printf '%s\n' "$1" 2>/dev/null
+}
+
+# fail SENTENCE [CODE]: for quiesce.
+fail() {
+    finish "${2:-1}" "$1"
+}
+
+# finish CODE [SENTENCE]: releases first and reports after, because a full pipe would block the report.
+finish() {
+    trap '' TERM
+    finish_code=$1 finish_sentence=${2-}
+    if ! release; then
+        finish_code=6 finish_sentence="could not be released: $REASON"
+    fi
+    trap - TERM
+    [ -z "$finish_sentence" ] || printf '%s\n' "$finish_sentence" >&2 2>/dev/null
+    if [ -n "$was_ready" ] && [ "$finish_code" != 6 ]; then
+        say released
+    fi
+    [ -z "$NOTE" ] || printf '%s\n' "$NOTE" >&2 2>/dev/null
+    exit "$finish_code"
+}
+
+was_ready=
+hold() {
+    trap '' HUP INT PIPE
+    trap 'fail "was ended before it was ready"' TERM
+    quiesce
+    if [ "${#READY}" -gt 4080 ]; then
+        fail "the evidence is longer than 4096 bytes"
+    fi
+    trap 'finish 0' TERM
+    was_ready=yes
+    say "ready $READY" || finish 1 "nobody listens"
+    while IFS= read -r word; do
+        case $word in
+        verify)
+            verify || finish 1 "$REASON"
+            say "held $HELD"
+            ;;
+        release) break ;;
+        esac
+    done
+    finish 0
+}
+
+# json TEXT: sets JSON to TEXT as a JSON string. No other process takes part, so it is safe while something is held.
+json() {
+    JSON=
+    json_rest=$1
+    case $json_rest in
+    *[\"\\[:cntrl:]]*) ;;
+    *) JSON=$json_rest json_rest= ;;
+    esac
+    while [ -n "$json_rest" ]; do
+        json_tail=${json_rest#?}
+        json_character=${json_rest%"$json_tail"}
+        json_rest=$json_tail
+        case $json_character in
+        \" | \\) JSON=$JSON\\$json_character ;;
+        "$TAB") JSON=$JSON\\t ;;
+        "$NEWLINE") JSON=$JSON\\n ;;
+        [[:cntrl:]]) JSON=$JSON$(printf '\\u%04x' "'$json_character") ;;
+        *) JSON=$JSON$json_character ;;
+        esac
+    done
+    JSON=\"$JSON\"
+}
+
+# first_line FILE: its first lines as one short line, for a sentence.
+first_line() {
+    LINE=
+    [ -r "$1" ] && while [ "${#LINE}" -lt 300 ] && IFS= read -r first_line_word; do
+        LINE=${LINE:+$LINE }$first_line_word
+    done <"$1"
+    : "${LINE:=no reason was given}"
+}
+
+# where PATH: sets WHERE, JSON that names the whole disks that PATH lives on: {"path": "/srv", "disks": ["vda"]}.
+# "disks" is empty, and "problem" says why, for what no disk of this machine holds (nfs, tmpfs) or nobody can tell.
+where() {
+    where_path=$(readlink -f -- "$1" 2>/dev/null) || where_path=$1
+    where_disks='' where_serials='' where_problem=''
+    if [ ! -e "$where_path" ]; then
+        where_problem='not found'
+    elif ! command -v findmnt >/dev/null || ! command -v lsblk >/dev/null; then
+        where_problem='no findmnt or lsblk'
+    else
+        where_disks_of "$where_path"
+        [ -n "$where_disks$where_problem" ] || where_problem=unknown
+    fi
+    json "$1"
+    WHERE="{\"path\": $JSON, \"disks\": [$where_disks]"
+    [ -z "$where_serials" ] || WHERE="$WHERE, \"serials\": {$where_serials}"
+    if [ -n "$where_problem" ]; then
+        json "$where_problem"
+        WHERE="$WHERE, \"problem\": $JSON"
+    fi
+    WHERE="$WHERE}"
+}
+
+where_disks_of() {
+    where_mount=$(findmnt -n -r -v -o SOURCE,FSTYPE,UUID --target "$1" </dev/null 2>/dev/null | tail -n 1)
+    where_source=${where_mount%% *}
+    where_mount=${where_mount#* }
+    where_type=${where_mount%% *}
+    case $where_source in
+    /dev/*) ;;
+    *)
+        where_problem=${where_type:-unknown}
+        return
+        ;;
+    esac
+    # A btrfs may have several devices, of which findmnt names one.
+    for where_device in /sys/fs/btrfs/"${where_mount#* }"/devices/*; do
+        [ "$where_type" = btrfs ] && [ -e "$where_device" ] && where_source="$where_source /dev/${where_device##*/}"
+    done
+    where_parents=$(for where_device in $where_source; do
+        lsblk -s -n -r -o NAME,TYPE,SERIAL "$where_device" </dev/null 2>/dev/null
+    done | sort -u)
+    for where_line in $(printf '%s\n' "$where_parents" | tr ' ' /); do
+        where_name=${where_line%%/*} where_line=${where_line#*/}
+        case $where_line in
+        disk*) where_add_disk "$where_name" "${where_line#*/}" ;;
+        loop*)
+            IFS= read -r where_backing <"/sys/block/$where_name/loop/backing_file" &&
+                where_disks_of "$where_backing"
+            ;;
+        esac
+    done
+}
+
+where_add_disk() {
+    case "$where_disks," in *"\"$1\","*) return ;; esac
+    where_disks=${where_disks:+$where_disks, }\"$1\"
+    [ -n "$2" ] || return 0
+    json "$2"
+    where_serials=${where_serials:+$where_serials, }\"$1\":\ $JSON
+}
+
+# data PATH: adds PATH, and every file system mounted below it, to the list DATA.
+# Of many paths it keeps those that tell something new: another disk.
+DATA='' data_paths=$NEWLINE data_count=0
+data() {
+    while read -r _ _ _ _ data_mount _; do
+        data_mount=$(printf '%b' "$data_mount")
+        case $data_mount in "${1%/}"/?*) data_one "$data_mount" ;; esac
+    done </proc/self/mountinfo
+    data_one "$1"
+}
+
+data_one() {
+    data_path=$1
+    while [ "$data_path" != "${data_path%/}" ] && [ "$data_path" != / ]; do data_path=${data_path%/}; done
+    case $data_paths in *"$NEWLINE$data_path$NEWLINE"*) return ;; esac
+    data_paths=$data_paths$data_path$NEWLINE
+    where "$data_path"
+    data_count=$((data_count + 1))
+    if [ "$data_count" -gt 12 ]; then
+        case $DATA in *"\"disks\"${WHERE#*\"disks\"}"*) return ;; esac
+    fi
+    DATA=${DATA:+$DATA, }$WHERE
+}
+
+# guard SCRIPT [ARGUMENT...]: runs the shell text SCRIPT with ARGUMENTs in a process of another session.
+# Its input gives the line `done` when this process has released by itself, and ends when this process ends, however that is.
+# Descriptor 7 is that sign of life: a child that must be over before SCRIPT acts inherits it, others have it closed.
+GUARD=''
+guard() {
+    need setsid
+    mkfifo "guard.$$" || fail "no named pipe can be made in $PWD"
+    guard_script=$1
+    shift
+    setsid sh -c "trap '' HUP INT PIPE TERM; $guard_script" guard "$@" <"guard.$$" >/dev/null 2>&1 &
+    GUARD=$!
+    exec 7>"guard.$$"
+    rm -f "guard.$$"
+}
+
+unguard() {
+    [ -n "$GUARD" ] || return 0
+    printf 'done\n' 2>/dev/null >&7
+    exec 7>&-
+    wait "$GUARD"
+    GUARD=''
+}

@@ -1,0 +1,236 @@
+#!/bin/sh
+# Freezes file systems: what is on the disk is complete, and nothing is written until they are thawed.
+#
+# Options
+#   mounts  mount points, separated by colons; default: every writable file system on a disk of this machine
+#
+# Needs root. What can't be frozen (nfs, vfat, ...) is named in `skipped`; with `mounts` that is a failure.
+# The latest mounted is frozen first, so the root file system comes last.
+#
+# A frozen file system stays frozen when the process that froze it ends. So two more processes watch, in two sessions:
+# the guard thaws when this process ends without having thawed; the second guard, in this session, when the first one ends.
+# Everything they need is loaded before, and nothing here writes outside the run folder, which must not be frozen itself.
+#
+# What proves the freeze: freezing once more is refused as busy, and the disk has counted no write since.
+. "${0%/*}/common.sh"
+mounts=''
+options 'mounts' "$@"
+
+# Lists of mount points in the escaped form of /proc/self/mountinfo (\040 for a space), so that no name has a blank.
+WANTED='' SKIPPED='' FROZEN='' WRITES='' GUARDED=''
+
+# Sets NAME to the mount point that $1 is the escaped form of.
+unescape() {
+    case $1 in
+    *\\*)
+        NAME=$(printf '%b.' "$(printf '%s' "$1" | sed 's/\\\([0-7][0-7][0-7]\)/\\0\1/g')")
+        NAME=${NAME%.}
+        ;;
+    *) NAME=$1 ;;
+    esac
+}
+
+quiesce() {
+    need fsfreeze findmnt setsid
+    [ "$(id -u)" = 0 ] || fail "only root can freeze file systems"
+    choose
+    [ -n "$WANTED" ] || fail "there is no file system to freeze"
+    refuse_the_run_folder
+    describe
+    watch
+    sync </dev/null >/dev/null
+    for mount in $WANTED; do
+        freeze "$mount"
+    done
+    count_writes
+    WRITES=$COUNT
+    READY="{\"gives\": \"filesystem\", \"data\": [], \"position\": null, \"frozen\": [$DESCRIBED], \"skipped\": [$SKIPPED]}"
+}
+
+# Sets WANTED, latest mounted first, each file system once.
+choose() {
+    asked=''
+    [ -z "$mounts" ] || asked=:$(printf '%s' "$mounts" | sed 's/\\/\\134/g; s/ /\\040/g'):
+    seen=' '
+    while read -r _ _ device _ mount rest; do
+        rest=${rest#*- }
+        type=${rest%% *}
+        rest=${rest#* }
+        source=${rest%% *} state=${rest#* }
+        case $asked in
+        '') ;;
+        *:"$mount":*) asked=${asked%%:"$mount":*}:${asked#*:"$mount":} ;;
+        *) continue ;;
+        esac
+        case $source in /dev/*) key=$source ;; *) key=$device ;; esac
+        case $seen in *" $key "*) continue ;; esac
+        seen="$seen$key "
+        choose_one
+    done </proc/self/mountinfo
+    asked=${asked#:}
+    [ -z "${asked%:}" ] || fail "there is no file system mounted at ${asked%%:*}"
+}
+
+choose_one() {
+    case $type,$state in
+    ext[234],rw* | xfs,rw* | btrfs,rw* | f2fs,rw* | jfs,rw* | nilfs2,rw* | reiserfs,rw* | gfs2,rw* | ocfs2,rw* | bcachefs,rw*)
+        case " $WANTED " in
+        *" $mount "*) fail "can't freeze what another file system is mounted over: $mount" ;;
+        esac
+        WANTED="$mount${WANTED:+ $WANTED}"
+        return
+        ;;
+    *,ro*) why='read-only' ;;
+    nfs*,* | cifs,* | smb*,* | ceph,* | 9p,* | virtiofs,* | fuse,* | fuse.*,* | vfat,* | exfat,* | ntfs*,* | fuseblk,* | zfs,*)
+        why="$type can't be frozen"
+        ;;
+    *) why="$type has no disk of its own" ;;
+    esac
+    unescape "$mount"
+    [ -z "$mounts" ] || fail "$NAME can't be frozen: $why"
+    case $why in *"can't be frozen") skip "$why" ;; esac
+}
+
+# skip WHY: adds the file system NAME to what is reported as not frozen.
+skip() {
+    [ "${#SKIPPED}" -lt 1500 ] || return 0
+    json "$NAME"
+    WHERE="{\"path\": $JSON, \"disks\": []}"
+    # One on the network is not looked at: that could take for ever.
+    case $source in /dev/*) where "$NAME" ;; esac
+    json "$1"
+    SKIPPED="${SKIPPED:+$SKIPPED, }${WHERE%\}}, \"reason\": $JSON}"
+}
+
+refuse_the_run_folder() {
+    here=$(findmnt -n -v -r -o SOURCE --target . </dev/null | tail -n 1)
+    for mount in $WANTED; do
+        unescape "$mount"
+        there=$(findmnt -n -v -r -o SOURCE --target "$NAME" </dev/null | tail -n 1)
+        [ "$here" != "$there" ] || fail "$NAME can't be frozen: it holds the folder that this hook runs in, $PWD"
+    done
+}
+
+# Sets DESCRIBED before anything is frozen, and COUNTERS, the disks' own counts of writes.
+describe() {
+    DESCRIBED='' COUNTERS=''
+    for mount in $WANTED; do
+        unescape "$mount"
+        where "$NAME"
+        DESCRIBED="${DESCRIBED:+$DESCRIBED, }$WHERE"
+        device=$(findmnt -n -v -r -o SOURCE --target "$NAME" </dev/null | tail -n 1)
+        device=$(readlink -f "$device")
+        counter=/sys/class/block/${device##*/}/stat
+        [ ! -r "$counter" ] || COUNTERS="$COUNTERS $counter"
+    done
+}
+
+# Sets COUNT.
+count_writes() {
+    COUNT=''
+    for counter in $COUNTERS; do
+        read -r _ _ _ _ writes _ <"$counter" && COUNT="$COUNT $writes"
+    done
+}
+
+# What both guards run. Their input: `thaw MOUNT` before it is frozen, `keep MOUNT` when that failed, `done` after the thaw.
+# The first one tells the second one all it hears.
+# shellcheck disable=SC2016 # expanded by the other processes
+THAW='set -f
+    mounts=" "
+    while IFS=" " read -r word mount; do
+        case $word in
+        thaw) mounts=" $mount$mounts" ;;
+        keep) mounts="${mounts%%" $mount "*} ${mounts#*" $mount "}" ;;
+        "done") break ;;
+        esac
+        printf "%s %s\n" "$word" "$mount"
+    done 2>/dev/null
+    if [ "$word" != "done" ]; then
+        for mount in $mounts; do
+            case $mount in
+            *\\*) mount=$(printf "%b" "$(printf "%s" "$mount" | sed "s/\\\\\([0-7][0-7][0-7]\)/\\\\0\1/g")") ;;
+            esac
+            fsfreeze --unfreeze "$mount" </dev/null >/dev/null 2>&1
+        done
+    fi
+    echo "done"'
+
+watch() {
+    fsfreeze --version </dev/null >/dev/null 2>&1
+    mkfifo "second.$$" || fail "no named pipe can be made in $PWD"
+    sh -c "trap '' HUP INT PIPE TERM; $THAW" second <"second.$$" >/dev/null 2>&1 &
+    SECOND=$!
+    guard "exec >\"\$1\"; rm -f \"\$1\"; $THAW" "second.$$"
+    GUARDED=yes
+}
+
+# The child that freezes inherits 7: if this process is killed meanwhile, the guard waits for it before it thaws.
+freeze() {
+    unescape "$1"
+    printf 'thaw %s\n' "$1" >&7
+    if fsfreeze --freeze "$NAME" </dev/null >/dev/null 2>"fsfreeze-error.$$"; then
+        FROZEN="$1${FROZEN:+ $FROZEN}"
+        return
+    fi
+    printf 'keep %s\n' "$1" >&7
+    first_line "fsfreeze-error.$$"
+    case $LINE in
+    *busy*) fail "$NAME is frozen already: a freeze that is not ours" 75 ;;
+    *) fail "$NAME can't be frozen: $LINE" ;;
+    esac
+}
+
+# A file system that can be frozen was not frozen any more; it is thawed again at once, with all the others.
+verify() {
+    for mount in $FROZEN; do
+        unescape "$mount"
+        if fsfreeze --freeze "$NAME" </dev/null >/dev/null 2>"fsfreeze-error.$$"; then
+            REASON="$NAME was thawed by somebody else"
+            return 1
+        fi
+        first_line "fsfreeze-error.$$"
+        case $LINE in
+        *busy*) ;;
+        *)
+            REASON="nobody can tell whether $NAME is frozen: $LINE"
+            return 1
+            ;;
+        esac
+    done
+    count_writes
+    if [ "$COUNT" != "$WRITES" ]; then
+        REASON="something was written meanwhile: the disks counted$WRITES writes, and now$COUNT"
+        return 1
+    fi
+    HELD="{\"position\": null, \"writes\": \"${COUNT# }\"}"
+}
+
+# Latest frozen first. One that is thawed already is no failure: a guest agent's thaw thaws ours too.
+release() {
+    [ -n "$GUARDED" ] || return 0
+    GUARDED=''
+    code=0
+    already=''
+    for mount in $FROZEN; do
+        unescape "$mount"
+        fsfreeze --unfreeze "$NAME" </dev/null >/dev/null 2>"fsfreeze-error.$$" 7>&- && continue
+        first_line "fsfreeze-error.$$"
+        case $LINE in
+        *'nvalid argument'*) already="$already $NAME" ;;
+        *)
+            code=1
+            REASON="$NAME can't be thawed: $LINE"
+            ;;
+        esac
+    done
+    # On a failure the guards try once more.
+    [ "$code" = 0 ] || exec 7>&-
+    unguard
+    wait "$SECOND"
+    rm -f "fsfreeze-error.$$"
+    [ -z "$already" ] || NOTE="had been thawed by somebody else:$already"
+    return "$code"
+}
+
+hold

@@ -1,0 +1,119 @@
+#!/bin/sh
+# Makes PostgreSQL ready to be copied: a checkpoint, and the evidence that a copy needs.
+#
+# Options
+#   socket   the folder of the server's socket; default: psql's own
+#   port     default: psql's own
+#   user     the account that logs in, and as root the system account that psql runs as; default: postgres as root
+#   timeout  seconds that the checkpoint may take (20)
+#
+# The account needs to be a superuser, or (15 and newer) a member of pg_checkpoint and pg_read_all_settings.
+#
+# PostgreSQL has no lock that stops writes, and needs none: a copy of all its files as of one moment recovers by itself,
+# with everything that was committed then. One disk is copied as of one moment; several need frozen file systems.
+# The checkpoint makes that recovery short. It relies on fsync and full_page_writes: without them this gives `crash`.
+. "${0%/*}/common.sh"
+socket='' port='' user='' timeout=20
+options 'socket port user timeout' "$@"
+whole timeout "$timeout"
+
+STARTED='' LSN='' RUN_AS=''
+
+# ask SQL: prints the answer without decoration, columns separated by tabs. Never asks for a password.
+ask() {
+    set -- psql --no-psqlrc --no-align --tuples-only --quiet --no-password --set=ON_ERROR_STOP=1 \
+        --field-separator="$TAB" --dbname=postgres --command="$1"
+    [ -z "$socket" ] || set -- "$@" --host="$socket"
+    [ -z "$port" ] || set -- "$@" --port="$port"
+    [ -z "$user" ] || set -- "$@" --username="$user"
+    if [ -n "$RUN_AS" ]; then
+        set -- runuser -u "$RUN_AS" -- "$@"
+    fi
+    # Not in the run folder: the other account may not enter it.
+    (cd / && PGCONNECT_TIMEOUT=10 PGOPTIONS="-c statement_timeout=${timeout}s" exec "$@") </dev/null 2>"postgresql-error.$$"
+}
+
+quiesce() {
+    need psql
+
+    if [ "$(id -u)" = 0 ]; then
+        need runuser
+        RUN_AS=${user:-postgres}
+        id "$RUN_AS" >/dev/null 2>&1 || RUN_AS=postgres
+    fi
+    answer=$(ask "SELECT current_setting('server_version'), pg_postmaster_start_time(), pg_is_in_recovery(),
+        current_setting('fsync'), current_setting('full_page_writes'), current_setting('data_directory')") || {
+        first_line "postgresql-error.$$"
+        case $LINE in
+        *'permission denied'*) fail "the PostgreSQL account may not do this: $LINE" ;;
+        *) fail "can't log in to PostgreSQL: $LINE" ;;
+        esac
+    }
+    IFS=$TAB read -r version STARTED standby fsync full_page_writes directory <<END
+$answer
+END
+    find_data
+    ask CHECKPOINT >/dev/null || {
+        first_line "postgresql-error.$$"
+        case $LINE in
+        *'statement timeout'*) fail "the checkpoint took longer than $timeout s" 75 ;;
+        *) fail "PostgreSQL made no checkpoint: $LINE" ;;
+        esac
+    }
+    ask_position || fail "$REASON"
+    gives=application
+    if [ "$fsync" != on ] || [ "$full_page_writes" != on ]; then
+        gives=crash
+    fi
+    json "$version"
+    details="\"version\": $JSON, \"fsync\": \"$fsync\", \"full_page_writes\": \"$full_page_writes\""
+    json "$STARTED"
+    details="$details, \"started\": $JSON"
+    READY="{\"gives\": \"$gives\", \"data\": [$DATA], \"position\": \"$LSN\", $details}"
+}
+
+find_data() {
+    data "$directory"
+    # The server may have moved its log, and keeps tablespaces behind links.
+    places=$(
+        readlink -f "$directory/pg_wal" 2>/dev/null
+        ask "SELECT pg_tablespace_location(oid) FROM pg_tablespace"
+    )
+    while IFS= read -r place; do
+        case $place in
+        '' | "${directory%/}"/*) ;;
+        *) data "$place" ;;
+        esac
+    done <<END
+$places
+END
+    [ "${#DATA}" -lt 3400 ] || fail "the data of this server is in too many places to be told"
+}
+
+# Sets LSN: everything committed before it is in a copy made from now on.
+ask_position() {
+    answer=$(ask "SELECT pg_postmaster_start_time(),
+        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END") || {
+        first_line "postgresql-error.$$"
+        REASON="PostgreSQL doesn't answer any more: $LINE"
+        return 1
+    }
+    LSN=${answer##*"$TAB"}
+    if [ "${answer%"$TAB"*}" != "$STARTED" ]; then
+        REASON="PostgreSQL was restarted meanwhile: $STARTED, now ${answer%"$TAB"*}"
+        return 1
+    fi
+}
+
+verify() {
+    position=$LSN
+    ask_position || return
+    HELD="{\"position\": \"$position\", \"position_now\": \"$LSN\"}"
+    LSN=$position
+}
+
+release() {
+    rm -f "postgresql-error.$$"
+}
+
+hold

@@ -1,0 +1,183 @@
+#!/bin/sh
+# Holds Redis or Valkey still: CLIENT PAUSE WRITE, and on disk what is in memory.
+#
+# Options
+#   socket, port   default: redis-cli's own
+#   user           an ACL user; default: the default user
+#   password_file  a file whose first line is the password; default: what REDISCLI_AUTH says
+#   save_timeout   seconds that each BGSAVE may take (20); writers wait for the second one
+#
+# Needs 6.2 or newer. Redis ends a pause by itself, so it is asked for 10 s at a time, by another process that renews it.
+# Without an append-only file, the disk has only what was saved: a first BGSAVE while clients may still write shows that
+# it can be done in time, a second one under the pause saves the rest.
+#
+# What proves the pause: the server is the same, and neither its count of changes nor its replication offset moved.
+. "${0%/*}/common.sh"
+socket='' port='' user='' password_file='' save_timeout=20
+options 'socket port user password_file save_timeout' "$@"
+whole save_timeout "$save_timeout"
+
+CLIENT=redis-cli RUN_ID='' POSITION='' PAUSED=''
+
+# redis ARGUMENT...: sets ANSWER, which may be an error in words; fails when there is no answer at all.
+redis() {
+    set -- "$CLIENT" --no-auth-warning ${socket:+-s "$socket"} ${port:+-p "$port"} ${user:+--user "$user"} "$@"
+    ANSWER=$(timeout 5 "$@" </dev/null 2>&1 7>&-) || {
+        [ -n "$ANSWER" ] || ANSWER='no answer within 5 s'
+        return 1
+    }
+}
+
+quiesce() {
+    command -v redis-cli >/dev/null 2>&1 || CLIENT=valkey-cli
+    need "$CLIENT" timeout
+    if [ -n "$password_file" ]; then
+        REDISCLI_AUTH=''
+        [ ! -r "$password_file" ] || IFS= read -r REDISCLI_AUTH <"$password_file"
+        [ -n "$REDISCLI_AUTH" ] || fail "can't read a password from $password_file"
+        export REDISCLI_AUTH
+    fi
+    redis PING
+    case $ANSWER in
+    PONG | LOADING* | MASTERDOWN*) ;;
+    *) fail "can't log in to Redis: $ANSWER" ;;
+    esac
+    info || fail "$REASON"
+    [ "$loading" = 0 ] || fail "Redis is still loading its data" 75
+    [ "$role" = master ] || fail "this Redis is a replica: what it gets from its primary can't be paused"
+    RUN_ID=$run_id
+    find_data
+    [ "$aof_enabled" = 1 ] || save
+    pause
+    info || fail "$REASON"
+    if [ "$aof_enabled" = 1 ]; then
+        append
+    elif [ "$rdb_changes_since_last_save" != 0 ] || [ "$rdb_bgsave_in_progress" != 0 ]; then
+        save
+    fi
+    if [ "$aof_enabled" != 1 ] && [ "$rdb_changes_since_last_save" != 0 ]; then
+        fail "Redis changed under the pause"
+    fi
+    CHANGES=$rdb_changes_since_last_save SAVED=$rdb_last_save_time OFFSET=$master_repl_offset
+    POSITION="run $RUN_ID offset $OFFSET saved $SAVED changes $CHANGES"
+    json "$redis_version"
+    READY="{\"gives\": \"application\", \"data\": [$DATA], \"position\": \"$POSITION\", \"version\": $JSON, \"append_only\": $append_only}"
+}
+
+# Sets a variable for each of the numbers that matter here.
+info() {
+    run_id='' role='' loading='' redis_version='' master_repl_offset='' aof_enabled='' aof_buffer_length=0
+    rdb_changes_since_last_save='' rdb_bgsave_in_progress='' rdb_last_save_time='' rdb_last_bgsave_status=''
+    aof_last_write_status='' append_only=false
+    redis INFO
+    while IFS=: read -r key value; do
+        case $key in
+        run_id | role | loading | redis_version | master_repl_offset | aof_enabled | aof_buffer_length | \
+            rdb_changes_since_last_save | rdb_bgsave_in_progress | rdb_last_save_time | rdb_last_bgsave_status | \
+            aof_last_write_status)
+            value=${value%"$RETURN"}
+            case $value in *[!A-Za-z0-9._-]*) continue ;; esac
+            eval "$key=\$value"
+            ;;
+        esac
+    done <<END
+$ANSWER
+END
+    [ "$aof_enabled" != 1 ] || append_only=true
+    if [ -z "$run_id" ]; then
+        REASON="Redis doesn't answer any more: $ANSWER"
+        return 1
+    fi
+    if [ -n "$RUN_ID" ] && [ "$run_id" != "$RUN_ID" ]; then
+        REASON="Redis was restarted meanwhile: its run was $RUN_ID and is $run_id"
+        return 1
+    fi
+}
+RETURN=$(printf '\r')
+
+find_data() {
+    redis CONFIG GET dir
+    case $ANSWER in
+    "dir$NEWLINE"/*) data "${ANSWER#*"$NEWLINE"}" ;;
+    *) fail "Redis doesn't tell where its data is (CONFIG GET dir): $ANSWER" ;;
+    esac
+}
+
+pause() {
+    # One lease at a time: a process in another session renews it, and ends it when this one is gone.
+    # shellcheck disable=SC2016 # expanded by the other process
+    guard 'while word=$(timeout -s KILL 3 head -n 1); [ "$?" -gt 100 ]; do
+            timeout 3 "$@" CLIENT PAUSE 10000 WRITE </dev/null
+        done
+        [ "$word" = "done" ] || timeout 5 "$@" CLIENT UNPAUSE </dev/null' \
+        "$CLIENT" --no-auth-warning ${socket:+-s "$socket"} ${port:+-p "$port"} ${user:+--user "$user"}
+    PAUSED=yes
+    redis CLIENT PAUSE 10000 WRITE
+    [ "$ANSWER" = OK ] || fail "Redis can't be paused (6.2 or newer can): $ANSWER"
+}
+
+save() {
+    save_until=$(($(date +%s) + save_timeout))
+    wait_for_save
+    redis BGSAVE SCHEDULE
+    case $ANSWER in
+    *started* | *scheduled*) ;;
+    *) fail "Redis can't save: $ANSWER" ;;
+    esac
+    sleep_a_little
+    wait_for_save
+    [ "$rdb_last_bgsave_status" = ok ] || fail "Redis could not save: see its log"
+}
+
+wait_for_save() {
+    info || fail "$REASON"
+    while [ "$rdb_bgsave_in_progress" != 0 ]; do
+        [ "$(date +%s)" -le "$save_until" ] || fail "Redis did not save within $save_timeout s" 75
+        sleep_a_little
+        info || fail "$REASON"
+    done
+}
+
+sleep_a_little() {
+    sleep 0.1 2>/dev/null || sleep 1
+}
+
+# Redis writes its append-only file after each round of commands, unless the disk keeps it from that for a while.
+append() {
+    save_until=$(($(date +%s) + save_timeout))
+    while [ "$aof_buffer_length" != 0 ]; do
+        [ "$(date +%s)" -le "$save_until" ] || fail "Redis did not write its append-only file within $save_timeout s" 75
+        sleep_a_little
+        info || fail "$REASON"
+    done
+    [ "$aof_last_write_status" = ok ] || fail "Redis could not write its append-only file: see its log"
+}
+
+verify() {
+    info || return
+    now="run $run_id offset $master_repl_offset saved $rdb_last_save_time changes $rdb_changes_since_last_save"
+    # A save that Redis made on its own account sets the count of changes to zero.
+    if [ "$rdb_last_save_time" != "$SAVED" ] && [ "$rdb_changes_since_last_save" = 0 ]; then
+        rdb_changes_since_last_save=$CHANGES
+    fi
+    if [ "$master_repl_offset" != "$OFFSET" ] || [ "$rdb_changes_since_last_save" != "$CHANGES" ]; then
+        REASON="Redis was written to under the pause: $POSITION, now $now"
+        return 1
+    fi
+    HELD="{\"position\": \"$POSITION\", \"position_now\": \"$now\"}"
+}
+
+# The renewing process ends first, lest it pauses again.
+release() {
+    unguard
+    [ -n "$PAUSED" ] || return 0
+    PAUSED=''
+    redis CLIENT UNPAUSE
+    case $ANSWER in
+    OK | 'no answer'* | *'onnection refused'* | *'No such file'*) return 0 ;;
+    esac
+    REASON="$ANSWER. The pause ends by itself within 10 s"
+    return 1
+}
+
+hold

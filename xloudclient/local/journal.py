@@ -1,0 +1,262 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""The journal of a run: what has to be known after this process is dead.
+
+One file per run, one JSON object per line, each synced before the act that it
+tells of. While the run lives it holds a lock on its file; ``runs`` reads it.
+"""
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import pathlib
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from xloudclient.consistency.errors import Busy, Failure
+from xloudclient.local.runs import SUFFIX, Record, live_run, parse
+
+LOG = logging.getLogger(__name__)
+
+#: A write is not waited for longer: the guest may be held meanwhile.
+PATIENCE_SECONDS = 1.0
+
+#: A reader holds the lock for a moment, to see whether it is free.
+LOCK_SECONDS = 1.0
+
+
+class FileJournal:
+    """The port :class:`~xloudclient.consistency.ports.Journal`.
+
+    :param folder: see :func:`~xloudclient.local.runs.runs_folder`; made if
+        it is missing
+    :param utc: tells the time of day, ISO 8601
+    """
+
+    def __init__(
+        self, folder: pathlib.Path, run_id: str, utc: Callable[[], str]
+    ) -> None:
+        self.path = folder / f'{run_id}{SUFFIX}'
+        self._utc = utc
+        self._writer: _Writer | None = None
+        self._last: _Line | None = None
+
+    def begin(self, server_id: str, **fields: Any) -> None:
+        """Make the journal; from now on the run is a live one.
+
+        :raises Failure: it can't be written: nothing may be touched
+        :raises Busy: another run is at work on that server
+        """
+        line = self._format('begin', {'server': server_id, **fields})
+        try:
+            self._writer = _Writer(create(self.path, line), self.path)
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+        other = live_run(self.path.parent, server_id, self.path.stem)
+        if other is not None:
+            self.close(done=True)
+            raise Busy(
+                f'run {other.run_id} is at work on this server',
+                'Try again when it is done.',
+            )
+
+    def adopt(self) -> Record:
+        """Take over the journal of a dead run, in order to recover it.
+
+        :returns: what it says
+        :raises Busy: the run lives, or somebody else recovers it
+        :raises Failure: it is missing, or can't be read or written
+        """
+        try:
+            descriptor = reopen(self.path)
+            record = parse(self.path.stem, self.path.read_bytes())
+        except BlockingIOError as error:
+            raise Busy(f'somebody is at run {self.path.stem}') from error
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+        self._writer = _Writer(descriptor, self.path)
+        return record
+
+    def write(self, event: str, **fields: Any) -> None:
+        """Append one line and sync it; never raises.
+
+        After a second the line is left to be written when it can be, and
+        until it is, those that follow are not waited for.
+        """
+        is_late = self._last is not None and not self._last.is_done()
+        self._last = _Line(self._format(event, fields))
+        if self._writer is None:
+            LOG.debug('no journal for %s', event)
+            return
+        self._writer.lines.put(self._last)
+        if is_late or not self._last.wait(PATIENCE_SECONDS):
+            LOG.warning('The journal %s is late: %s', self.path, event)
+
+    def close(self, done: bool) -> None:
+        """End the life of the run; never raises, and takes two seconds at most.
+
+        :param done: nothing of it is left to be looked after: the journal is
+            removed. Otherwise it stays, as a dead run's
+        """
+        if self._writer is None:
+            return
+        if done:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+        else:
+            self.write('closed')
+        self._writer.lines.put(None)
+        self._writer.join(PATIENCE_SECONDS)
+        self._writer = None
+
+    def _format(self, event: str, fields: dict[str, Any]) -> bytes:
+        entry = {'time': self._utc(), 'event': event, **fields}
+        return json.dumps(entry, default=str).encode() + b'\n'
+
+
+class _Line:
+    """A line on its way to the disk."""
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+        self._is_done = threading.Event()
+
+    def is_done(self) -> bool:
+        return self._is_done.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        return self._is_done.wait(seconds)
+
+    def set_done(self) -> None:
+        self._is_done.set()
+
+
+class _Writer(threading.Thread):
+    """Writes lines, and waits for a disk that does not answer.
+
+    It owns the descriptor, and so the lock; the line None ends it. A daemon:
+    the end of the process must not wait for the disk.
+    """
+
+    def __init__(self, descriptor: int, path: pathlib.Path) -> None:
+        super().__init__(daemon=True)
+        self.lines: queue.SimpleQueue[_Line | None] = queue.SimpleQueue()
+        self._descriptor = descriptor
+        self._path = path
+        self.start()
+
+    def run(self) -> None:
+        is_cut = False
+        while (line := self.lines.get()) is not None:
+            try:
+                append(self._descriptor, is_cut * b'\n' + line.text)
+                is_cut = False
+            except OSError as error:
+                # a part of it may be there; the next one begins afresh
+                is_cut = True
+                LOG.warning("can't write %s: %s", self._path, error)
+            line.set_done()
+        os.close(self._descriptor)
+
+
+def create(path: pathlib.Path, line: bytes) -> int:
+    """Make a journal with its first line, and return its descriptor, locked.
+
+    It gets its name when all that is done, lest it pass for a dead run's.
+
+    :raises OSError: it can't be made; nothing is left of it
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.parent.chmod(0o700)
+    if path.exists():
+        raise FileExistsError(f'there is a run {path.stem} already')
+    unnamed = path.with_suffix('.new')
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC
+    descriptor = os.open(unnamed, flags, 0o600)
+    try:
+        lock(descriptor)
+        append(descriptor, line)
+        unnamed.rename(path)
+        _sync_folder(path.parent)
+    except OSError:
+        os.close(descriptor)
+        for leftover in (unnamed, path):
+            leftover.unlink(missing_ok=True)
+        raise
+    return descriptor
+
+
+def reopen(path: pathlib.Path) -> int:
+    """Return a descriptor of a dead run's journal, locked.
+
+    :raises BlockingIOError: somebody else has it, or has removed it
+    :raises OSError: it can't be opened or written
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+    try:
+        lock(descriptor)
+        if not os.fstat(descriptor).st_nlink:
+            raise BlockingIOError('it was recovered meanwhile')
+        # its last line may have been cut short
+        append(descriptor, b'\n')
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def lock(descriptor: int) -> None:
+    """Take the lock that says that the run lives.
+
+    :raises BlockingIOError: somebody holds it
+    """
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def append(descriptor: int, text: bytes) -> None:
+    """Write all of it and sync it.
+
+    :raises OSError: it may be there in part, or not be synced
+    """
+    while text:
+        text = text[os.write(descriptor, text) :]
+    os.fsync(descriptor)
+
+
+def _sync_folder(folder: pathlib.Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unusable(path: pathlib.Path, error: OSError) -> Failure:
+    why = error.strerror or str(error)
+    return Failure(
+        f"can't use the journal {path}: {why}",
+        'Make room or set XDG_STATE_HOME; nothing was touched.',
+    )

@@ -1,0 +1,118 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""The runs that left a journal, live and dead.
+
+A journal that somebody holds a lock on (flock(2)) is a live run's. One that
+nobody holds is a dead run's: the kernel drops the lock, whatever ended the
+process. Journals are read here and written in ``journal``.
+"""
+
+import dataclasses
+import fcntl
+import json
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+SUFFIX = '.jsonl'
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Record:
+    """What the journal of a run says.
+
+    :param events: each with ``event``, ``time`` (ISO 8601, UTC) and its
+        fields, in the order of writing
+    """
+
+    run_id: str
+    server_id: str
+    events: tuple[Mapping[str, Any], ...] = ()
+
+
+def runs_folder(environ: Mapping[str, str]) -> pathlib.Path:
+    """Return where journals are (XDG Base Directory Specification)."""
+    state = pathlib.Path(environ.get('XDG_STATE_HOME', ''))
+    if not state.is_absolute():
+        home = environ.get('HOME') or pathlib.Path.home()
+        state = pathlib.Path(home, '.local', 'state')
+    return state / 'xloudclient' / 'runs'
+
+
+def live_run(
+    folder: pathlib.Path, server_id: str, other_than: str = ''
+) -> Record | None:
+    """Return a run that is at work on a server now; None if there is none.
+
+    :param other_than: ID of a run to leave out: one's own
+    """
+    for record, is_live in _runs(folder):
+        is_other = record.run_id != other_than
+        if is_live and is_other and record.server_id == server_id:
+            return record
+    return None
+
+
+def dead_runs(folder: pathlib.Path) -> tuple[Record, ...]:
+    """Return the runs that ended without cleaning up, the oldest first."""
+    dead = [record for record, is_live in _runs(folder) if not is_live]
+    return tuple(sorted(dead, key=_first_time))
+
+
+def _first_time(record: Record) -> str:
+    return str(record.events[0].get('time', '')) if record.events else ''
+
+
+def _runs(folder: pathlib.Path) -> Iterator[tuple[Record, bool]]:
+    """Yield each run, and whether it lives."""
+    for path in sorted(folder.glob(f'*{SUFFIX}')):
+        try:
+            with path.open('rb') as file:
+                is_live = _is_locked(file.fileno())
+                if os.fstat(file.fileno()).st_nlink:
+                    yield parse(path.stem, file.read()), is_live
+        except OSError:
+            # gone meanwhile, or not ours to read
+            continue
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return False
+
+
+def parse(run_id: str, text: bytes) -> Record:
+    """Return what a journal says, however its last line was cut short.
+
+    What can't be parsed is left out: an act is begun after its line was
+    synced, so a line that is not whole tells of nothing.
+    """
+    events = tuple(
+        event for line in text.splitlines() for event in _event(line)
+    )
+    server_id = str(events[0].get('server', '')) if events else ''
+    return Record(run_id, server_id, events)
+
+
+def _event(line: bytes) -> Iterator[Mapping[str, Any]]:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return
+    if isinstance(event, dict):
+        yield event

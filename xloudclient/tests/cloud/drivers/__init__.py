@@ -1,0 +1,1 @@
+"""The hardware: what Nova, Cinder and Neutron drive."""

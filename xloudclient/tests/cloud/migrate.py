@@ -1,0 +1,108 @@
+"""Make the databases of a new cloud with the services' own tools."""
+import concurrent.futures
+import os
+import pathlib
+import sqlite3
+import subprocess
+import sys
+import sysconfig
+
+from cryptography import fernet
+
+from xloudclient.tests.cloud import layout
+
+Command = list[str]
+
+
+def migrate(where: layout.Layout, addresses: layout.Addresses) -> None:
+    """Make keys and databases, those of several services at a time.
+
+    :raises RuntimeError: a tool failed; the message ends with its output
+    """
+    _make_keys(where)
+    chains = _chains(where, addresses)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for done in [pool.submit(_run, where, name, commands)
+                     for name, commands in chains.items()]:
+            done.result()
+    for path in where.path('db').glob('*.sqlite'):
+        connection = sqlite3.connect(path)
+        # kept in the file: readers then never wait for writers
+        connection.execute('PRAGMA journal_mode=WAL')
+        connection.close()
+
+
+def _make_keys(where: layout.Layout) -> None:
+    # keystone-manage fernet_setup demands a user and group: do its work
+    for kind in ('fernet', 'credential'):
+        for name in '01':
+            path = where.path('keystone', kind, name)
+            path.write_bytes(fernet.Fernet.generate_key())
+            path.chmod(0o600)
+
+
+def _chains(where: layout.Layout,
+            addresses: layout.Addresses) -> dict[str, list[Command]]:
+    def tool(name: str, configuration: str, *args: str) -> Command:
+        return [os.path.join(sysconfig.get_path('scripts'), name),
+                '--config-file',
+                str(where.path('etc', configuration + '.conf')), *args]
+
+    def url(database: str) -> str:
+        return f'sqlite:///{where.database(database)}?timeout=60'
+
+    return {
+        'keystone': [
+            tool('keystone-manage', 'keystone', 'db_sync'),
+            tool('keystone-manage', 'keystone', *_bootstrap(addresses))],
+        'nova': [
+            tool('nova-manage', 'nova', 'api_db', 'sync'),
+            tool('nova-manage', 'nova', 'cell_v2', 'map_cell0',
+                 '--database_connection', url('nova_cell0')),
+            tool('nova-manage', 'nova', 'db', 'sync'),
+            tool('nova-manage', 'nova', 'cell_v2', 'create_cell',
+                 '--name', 'cell1', '--database_connection',
+                 url('nova_cell1'), '--transport-url', 'fake:///')],
+        'cinder': [tool('cinder-manage', 'cinder', 'db', 'sync')],
+        'glance': [tool('glance-manage', 'glance-api', 'db_sync')],
+        'placement': [
+            tool('placement-manage', 'placement', 'db', 'sync')],
+        'neutron': [[sys.executable, '-m',
+                     'xloudclient.tests.cloud.neutron_schema',
+                     url('neutron')]]}
+
+
+def _bootstrap(addresses: layout.Addresses) -> list[str]:
+    url = addresses.url('keystone')
+    # the internal one, too: keystonemiddleware looks for it
+    return ['bootstrap', '--bootstrap-password', layout.PASSWORDS['admin'],
+            '--bootstrap-region-id', 'RegionOne',
+            '--bootstrap-public-url', url,
+            '--bootstrap-internal-url', url,
+            '--bootstrap-admin-url', url]
+
+
+def _run(where: layout.Layout, name: str, commands: list[Command]) -> None:
+    log = where.log / f'migrate-{name}.log'
+    for command in commands:
+        with open(log, 'ab') as out:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL,
+                                  stdout=out, stderr=out, env=environment(),
+                                  check=False)
+        if done.returncode:
+            raise RuntimeError(f'{" ".join(command)} failed:\n'
+                               f'{log.read_text()[-3000:]}')
+
+
+def environment() -> dict[str, str]:
+    """Return an environment for the cloud's own processes.
+
+    They find this very package, and no cloud of the user's (OS_*).
+    """
+    root = str(pathlib.Path(__file__).parents[3])
+    paths = [root, os.environ.get('PYTHONPATH', '')]
+    kept = {name: value for name, value in os.environ.items()
+            if not name.startswith('OS_')}
+    return {**kept, 'OS_NOVA_DISABLE_EVENTLET_PATCHING': '1',
+            'OS_CINDER_DISABLE_EVENTLET_PATCHING': '1',
+            'PYTHONPATH': os.pathsep.join(filter(None, paths))}

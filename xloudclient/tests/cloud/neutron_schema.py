@@ -1,0 +1,39 @@
+"""Make Neutron's database: run as a module with the database's URL.
+
+Neutron's migrations alter constraints, which SQLite cannot do.  So the schema
+comes from the models, as in Neutron's own unit tests, and the rows that a
+migration would have added (the rules of each project's default security
+group) follow.
+"""
+import pathlib
+import runpy
+import sys
+
+from neutron.db import migration
+from neutron.db.migration.models import head
+import sqlalchemy as sa
+
+REVISION = 'c33da356b165'       # security_group_default_rules
+
+
+def main(url: str) -> None:
+    """Make all tables and the default rules."""
+    metadata = head.get_metadata()
+    engine = sa.create_engine(url)
+    metadata.create_all(engine)
+    attributes = metadata.tables['standardattributes']
+    table = metadata.tables['securitygroupdefaultrules']
+    # not importable: its folder's name has a dot
+    [path] = pathlib.Path(migration.__file__).parent.glob(
+        f'alembic_migrations/versions/*/*/{REVISION}_*.py')
+    with engine.begin() as conn:
+        for rule in runpy.run_path(str(path))['default_template_rules']:
+            rule['standard_attr_id'] = conn.execute(
+                sa.insert(attributes).values(
+                    description=rule.pop('description'),
+                    resource_type=table.name)).inserted_primary_key[0]
+            conn.execute(sa.insert(table).values(**rule))
+
+
+if __name__ == '__main__':
+    main(sys.argv[1])

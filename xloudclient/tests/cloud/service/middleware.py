@@ -1,0 +1,125 @@
+"""In front of each API: a log of the requests, and faults on order.
+
+A fault is an order (see control.py) of kind ``http`` with a list ``rules``;
+the first rule which matches a request applies:
+
+``method``, ``path``  what to match; ``path`` is a regular expression, found
+                      anywhere in the path
+``delay``             seconds to wait before the request is worked on
+``status``            answer with this status, do no work
+``drop``              ``request``: close the connection, do no work;
+                      ``reply``: do the work, then close the connection
+``times``             how many requests it applies to; for ever without
+"""
+import collections
+import http
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from xloudclient.tests.cloud import control
+
+CONNECTION = 'embedded.connection'
+Start = Callable[..., Any]
+
+
+class Watch:
+    """The WSGI middleware of one service."""
+
+    def __init__(self, application: Any, service: str,
+                 orders: control.Control) -> None:
+        self.application = application
+        self.service = service
+        self.orders = orders
+        self._lock = threading.Lock()
+        self._used: collections.Counter[str] = collections.Counter()
+
+    def __call__(self, environ: dict[str, Any],
+                 start_response: Start) -> Iterable[bytes]:
+        began = time.time()
+        answer: list[str] = []
+
+        def start(status: str, *args: Any) -> Any:
+            answer[:] = [status]
+            return start_response(status, *args)
+
+        fault = self._fault(environ)
+        try:
+            body = self._answer(environ, start, fault)
+        finally:
+            self._log(environ, began, answer, fault)
+        return body
+
+    def _answer(self, environ: dict[str, Any], start: Start,
+                fault: dict[str, Any]) -> Iterable[bytes]:
+        time.sleep(float(fault.get('delay', 0)))
+        if fault.get('drop') == 'request':
+            return _cut(environ, start)
+        if 'status' in fault:
+            return _refuse(environ, start, int(fault['status']))
+        body: Iterable[bytes] = self.application(environ, start)
+        if fault.get('drop') == 'reply':
+            _consume(body)
+            return _cut(environ, start)
+        return body
+
+    def _fault(self, environ: dict[str, Any]) -> dict[str, Any]:
+        rules = self.orders.settings('http', self.service).get('rules', ())
+        for rule in rules:
+            if _matches(rule, environ) and self._take(rule):
+                return dict(rule)
+        return {}
+
+    def _take(self, rule: dict[str, Any]) -> bool:
+        with self._lock:
+            times = rule.get('times')
+            if times is not None and self._used[rule['id']] >= times:
+                return False
+            self._used[rule['id']] += 1
+            return True
+
+    def _log(self, environ: dict[str, Any], began: float, answer: list[str],
+             fault: dict[str, Any]) -> None:
+        control.append(self.orders.layout, 'requests.jsonl', {
+            'time': began, 'monotonic': time.monotonic(),
+            'seconds': time.time() - began, 'service': self.service,
+            'method': environ['REQUEST_METHOD'],
+            'path': environ['PATH_INFO'],
+            'query': environ.get('QUERY_STRING', ''),
+            'status': int(answer[0].split()[0]) if answer else None,
+            'user_agent': environ.get('HTTP_USER_AGENT', ''),
+            'fault': fault.get('id')})
+
+
+def _matches(rule: dict[str, Any], environ: dict[str, Any]) -> bool:
+    method = rule.get('method')
+    if method and method != environ['REQUEST_METHOD']:
+        return False
+    return bool(re.search(rule.get('path') or '', environ['PATH_INFO']))
+
+
+def _refuse(environ: dict[str, Any], start: Start,
+            status: int) -> Iterable[bytes]:
+    # unread input would be taken for the connection's next request
+    _consume(iter(lambda: environ['wsgi.input'].read(65536), b''))
+    reason = http.HTTPStatus(status).phrase
+    body = json.dumps({'injectedFault': {
+        'code': status, 'message': f'Injected fault: {reason}'}}).encode()
+    start(f'{status} {reason}', [('Content-Type', 'application/json'),
+                                 ('Content-Length', str(len(body)))])
+    return [body]
+
+
+def _cut(environ: dict[str, Any], start: Start) -> Iterable[bytes]:
+    environ[CONNECTION].shutdown(socket.SHUT_RDWR)
+    start('200 Connection Cut', [], None)
+    return []
+
+
+def _consume(body: Any) -> None:
+    collections.deque(body, maxlen=0)
+    getattr(body, 'close', lambda: None)()

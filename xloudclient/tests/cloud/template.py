@@ -1,0 +1,89 @@
+"""The cache of filled databases, so that only the first start is slow.
+
+A template is the folder of a cloud that was started from nothing and stopped.
+It is named by a hash of all that goes into it, so it is never out of date;
+and it moves into place complete or not at all.
+"""
+import contextlib
+import fcntl
+import hashlib
+import importlib.metadata
+import os
+import pathlib
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+
+from xloudclient.tests.cloud import layout
+
+DISTRIBUTIONS = ('keystone', 'glance', 'openstack-placement', 'nova',
+                 'cinder', 'neutron', 'SQLAlchemy', 'oslo.db', 'alembic')
+SOURCES = ('layout.py', 'configuration.py', 'migrate.py', 'seed.py',
+           'neutron_schema.py', 'etc/*')
+PARTS = ('db', 'keystone', 'glance/images', 'nova', 'cinder/files')
+FILES = ('addresses.json', 'seeded')
+Build = Callable[[pathlib.Path], None]
+
+
+def ensure(build: Build) -> layout.Layout:
+    """Return the template, which is built now if it is not there.
+
+    :param build: makes a stopped, seeded cloud in a folder
+    """
+    place = _cache() / _key()
+    if not place.exists():
+        with _alone(place):
+            if not place.exists():
+                _build(place, build)
+    return layout.Layout.of(place)
+
+
+def clone(source: layout.Layout, target: layout.Layout) -> None:
+    """Copy a stopped cloud; its next start moves it to its own addresses.
+
+    :raises FileExistsError: the target holds a cloud already
+    """
+    if target.is_seeded:
+        raise FileExistsError(f'{target.state} is a cloud already')
+    target.make_folders()
+    for name in PARTS:
+        shutil.copytree(source.path(name), target.path(name),
+                        dirs_exist_ok=True)
+    for name in FILES:
+        shutil.copy2(source.path(name), target.path(name))
+
+
+def _build(place: pathlib.Path, build: Build) -> None:
+    fresh = place.with_suffix('.new')
+    # of a builder that was killed
+    shutil.rmtree(fresh, ignore_errors=True)
+    build(fresh)
+    os.rename(fresh, place)
+
+
+@contextlib.contextmanager
+def _alone(place: pathlib.Path) -> Iterator[None]:
+    """Wait until no other process builds this template."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with open(f'{place}.lock', 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _cache() -> pathlib.Path:
+    own = os.environ.get('XLOUDCLIENT_CLOUD_CACHE')
+    if own:
+        return pathlib.Path(own).absolute()
+    shared = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
+    return pathlib.Path(shared, 'xloudclient', 'cloud').expanduser()
+
+
+def _key() -> str:
+    digest = hashlib.sha256(platform.python_version().encode())
+    for name in DISTRIBUTIONS:
+        digest.update(f'{name} {importlib.metadata.version(name)}\n'.encode())
+    here = pathlib.Path(__file__).parent
+    for pattern in SOURCES:
+        for path in sorted(here.glob(pattern)):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

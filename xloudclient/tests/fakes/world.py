@@ -1,0 +1,340 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+
+"""A world in memory, in which every step of a run can go wrong.
+
+``World`` is built from a script: the name of a step -> how it ends. Steps are
+``open``, ``pre``, ``guest-pre``, ``lease``, ``hold:<name>``, ``request``,
+``volume``, ``look``, ``task``, ``verify``, ``release``, ``guest-post``,
+``post``, ``record``, ``discard``.
+"""
+
+import dataclasses
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from xloudclient.consistency.errors import (
+    Busy,
+    GuestLost,
+    NotQuiesced,
+    Refused,
+    ReplyLost,
+)
+from xloudclient.consistency.plan import (
+    Consistency,
+    GuestState,
+    Hook,
+    Kind,
+    Place,
+    Plan,
+    Quiescer,
+    Target,
+    Volume,
+)
+from xloudclient.consistency.ports import (
+    Data,
+    Evidence,
+    GuestFacts,
+    HookOutcome,
+    HookState,
+    Released,
+    Requested,
+)
+from xloudclient.consistency.ports import World as Ports
+
+T = TypeVar('T')
+
+IMAGE = '11111111-1111-4111-8111-111111111111'
+SERVER = '22222222-2222-4222-8222-222222222222'
+VOLUME = '33333333-3333-4333-8333-333333333333'
+SIGINT = 2
+
+
+class End(enum.Enum):
+    """How a step ends."""
+
+    WELL = 'well'
+    BADLY = 'badly'
+    HANGING = 'hanging'
+    INTERRUPTED = 'interrupted'
+    LOST = 'lost'
+    BUSY = 'busy'
+    BUG = 'bug'
+
+
+class Hang(Exception):
+    """Tells the clock that the call would never have returned."""
+
+
+def plan(**changes: Any) -> Plan:
+    """A plan for a running image-backed server with one MariaDB."""
+    target = Target(
+        id=SERVER,
+        name='db',
+        project_id='p',
+        kind=changes.pop('kind', Kind.IMAGE),
+        state=changes.pop('state', GuestState.RUNNING),
+        host_id='h',
+        volumes=changes.pop('volumes', ()),
+    )
+    values = {
+        'target': target,
+        'run_id': 'run-1',
+        'snapshot_name': 'db-2026-03-18',
+        'quiescers': (
+            Quiescer('mysql', '', (), Consistency.APPLICATION),
+            Quiescer('sync', '', (), Consistency.CRASH),
+        ),
+        'hooks': (
+            Hook('/here', Place.HERE),
+            Hook('/guest', Place.GUEST),
+        ),
+        'required': Consistency.APPLICATION,
+    }
+    return Plan(**{**values, **changes})
+
+
+def data_volume() -> Volume:
+    return Volume(VOLUME, '/dev/vdb')
+
+
+@dataclasses.dataclass
+class Clock:
+    world: 'World'
+    time: float = 0.0
+    interrupted: int = 0
+
+    def now(self) -> float:
+        return self.time
+
+    def utc(self) -> str:
+        return f'2026-03-18T00:00:{self.time:06.3f}Z'
+
+    def wait(self, seconds: float, ignore_signals: bool = False) -> None:
+        if ignore_signals or not self.interrupted:
+            self.time += seconds
+
+    def bounded(
+        self,
+        call: Callable[[], T],
+        seconds: float,
+        ignore_signals: bool = False,
+    ) -> T:
+        try:
+            result = call()
+        except Hang:
+            self.time += seconds
+            raise TimeoutError from None
+        if self.interrupted and not ignore_signals:
+            raise TimeoutError
+        return result
+
+
+class World:
+    """All ports in one object, with a log of what was done.
+
+    :param script: step -> how it ends; those not named end well
+    :param images: the image's statuses, one a look; the last one stays
+    """
+
+    def __init__(
+        self,
+        script: Mapping[str, End] | None = None,
+        images: Sequence[str | None] = ('queued', 'saving', 'active'),
+        volumes: Sequence[str | None] = ('available',),
+    ) -> None:
+        self.script = dict(script or {})
+        self.images = list(images)
+        self.volumes = list(volumes)
+        self.clock = Clock(self)
+        self.log: list[str] = []
+        self.held: list[str] = []
+        self.released: list[str] = []
+        self.recorded: dict[str, str] | None = None
+        self.exists = False
+        self.verified = False
+        self.state_after: GuestState | None = GuestState.STOPPED
+        self.task_is_over = False
+        self.evidence = Evidence(
+            Consistency.APPLICATION, (Data('/var/lib/mysql', ('vda',)),)
+        )
+
+    @property
+    def ports(self) -> Ports:
+        return Ports(self, self, self, self, self.clock, self)
+
+    def _take(self, step: str, error: Exception | None = None) -> None:
+        self.log.append(step)
+        end = self.script.get(step, End.WELL)
+        if end is End.INTERRUPTED:
+            self.clock.interrupted = SIGINT
+        if end is End.HANGING:
+            raise Hang
+        if end is End.BUG:
+            raise ZeroDivisionError('a bug')
+        if end is End.BUSY:
+            raise Busy(f'{step} says not now')
+        if end is End.LOST:
+            raise GuestLost(step)
+        if end is End.BADLY and error:
+            raise error
+
+    # Guest
+
+    def open(self, timeout: float) -> GuestFacts:
+        self._take('open', NotQuiesced('no ssh'))
+        return GuestFacts('boot', ('vda',), {'vdb': VOLUME[:20]}, 1_000_000)
+
+    def probe(self, timeout: float) -> Mapping[str, Any]:
+        self._take('probe')
+        return {'databases': [{'quiescer': 'mysql'}]}
+
+    def run_hook(
+        self, hook: Hook, phase: str, environment: Any, timeout: float
+    ) -> HookOutcome:
+        return self._hook(f'guest-{phase}')
+
+    def start_lease(self, cap: float) -> None:
+        self._take('lease', GuestLost('lease'))
+
+    def hold(
+        self, quiescer: Quiescer, environment: Any, timeout: float
+    ) -> Evidence:
+        step = f'hold:{quiescer.name}'
+        self.held.append(quiescer.name)
+        try:
+            self._take(step, NotQuiesced(f'{quiescer.name} failed'))
+        except (NotQuiesced, Busy):
+            self.held.remove(quiescer.name)
+            raise
+        return self.evidence
+
+    def verify(self, timeout: float) -> tuple[Evidence | str, ...]:
+        self.verified = True
+        self.log.append('verify')
+        end = self.script.get('verify', End.WELL)
+        if end is End.INTERRUPTED:
+            self.clock.interrupted = SIGINT
+        if end is End.HANGING:
+            raise TimeoutError
+        if end in (End.LOST, End.BUG):
+            raise GuestLost('verify')
+        answer = 'the session is gone' if end is End.BADLY else self.evidence
+        return (answer,) * len(self.held)
+
+    def release(self, timeout: float) -> tuple[Released, ...]:
+        self.log.append('release')
+        if self.script.get('release', End.WELL) is End.INTERRUPTED:
+            self.clock.interrupted = SIGINT
+        is_free = self.script.get('release', End.WELL) in (
+            End.WELL,
+            End.INTERRUPTED,
+        )
+        names = self.held[::-1]
+        self.released += names
+        self.held = []
+        return tuple(Released(n, is_free, reason='stuck') for n in names)
+
+    def close(self) -> None:
+        self.log.append('close')
+
+    # HookRunner
+
+    def run(
+        self, hook: Hook, phase: str, environment: Any, timeout: float
+    ) -> HookOutcome:
+        return self._hook(phase)
+
+    def _hook(self, step: str) -> HookOutcome:
+        self.log.append(step)
+        end = self.script.get(step, End.WELL)
+        if end is End.INTERRUPTED:
+            self.clock.interrupted = SIGINT
+        if end is End.HANGING:
+            return HookOutcome(HookState.TIMED_OUT)
+        if end is End.BUSY:
+            return HookOutcome(HookState.NOT_NOW)
+        if end in (End.WELL, End.INTERRUPTED):
+            return HookOutcome(HookState.SUCCEEDED)
+        return HookOutcome(HookState.FAILED, 'exit status 1')
+
+    # Cloud
+
+    def request(self, plan: Plan, properties: Any) -> Requested:
+        self.properties = dict(properties)
+        end = self.script.get('request', End.WELL)
+        self.exists = end not in (End.BADLY, End.BUSY)
+        if end is End.LOST:
+            self.log.append('request')
+            raise ReplyLost('504')
+        if end is End.BUSY:
+            self.log.append('request')
+            raise Refused('it is in task_state x', 409)
+        self._take('request', Refused('no', 403))
+        return self._requested(plan)
+
+    def _requested(self, plan: Plan) -> Requested:
+        is_volume = plan.target.kind is Kind.VOLUME
+        return Requested(IMAGE, ('s0',) if is_volume else ())
+
+    def find_requested(self, plan: Plan) -> Requested | None:
+        return self._requested(plan) if self.exists else None
+
+    def snapshot_volume(self, plan: Plan, volume: str, image: str) -> str:
+        self._cloud('volume')
+        return f's-{volume}'
+
+    def _cloud(self, step: str) -> None:
+        if self.script.get(step) is End.LOST:
+            self.log.append(step)
+            raise ReplyLost(step)
+        self._take(step, Refused(f'{step} refused', 400))
+
+    def own_volume_snapshots(self, plan: Plan, requested: Requested) -> None:
+        self.log.append('own')
+
+    def image_status(self, image_id: str) -> str | None:
+        self._cloud('look')
+        return self.images.pop(0) if len(self.images) > 1 else self.images[0]
+
+    def is_task_over(self, server_id: str) -> bool:
+        self._cloud('task')
+        return self.task_is_over
+
+    def volume_snapshot_status(self, snapshot_id: str) -> str | None:
+        many = len(self.volumes) > 1
+        return self.volumes.pop(0) if many else self.volumes[0]
+
+    def guest_state(self, server_id: str) -> GuestState | None:
+        return self.state_after
+
+    def record(self, image_id: str, properties: Any, tags: Any) -> None:
+        self._cloud('record')
+        self.recorded = dict(properties)
+
+    def protect(self, image_id: str) -> None:
+        self.log.append('protect')
+
+    def discard(self, plan: Plan, requested: Requested) -> tuple[str, ...]:
+        self._cloud('discard')
+        self.exists = False
+        return ()
+
+    # Journal and Reporter
+
+    def write(self, event: str, **fields: Any) -> None:
+        pass
+
+    def step(self, event: str, **fields: Any) -> None:
+        pass

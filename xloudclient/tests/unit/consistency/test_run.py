@@ -1,0 +1,360 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+
+import itertools
+
+import fixtures
+from hypothesis import given, settings
+from hypothesis import strategies as st
+import testtools
+
+from xloudclient.consistency.errors import ExitCode
+from xloudclient.consistency.outcome import Outcome, Status
+from xloudclient.consistency.plan import (
+    Budget,
+    Consistency,
+    GuestState,
+    Kind,
+)
+from xloudclient.consistency.run import Run
+from xloudclient.tests.fakes import world as fakes
+from xloudclient.tests.fakes.world import End
+
+STEPS = (
+    'open',
+    'pre',
+    'guest-pre',
+    'lease',
+    'hold:mysql',
+    'hold:sync',
+    'request',
+    'look',
+    'task',
+    'verify',
+    'release',
+    'guest-post',
+    'post',
+    'record',
+    'discard',
+)
+FAULTS = tuple(itertools.product(STEPS, set(End) - {End.WELL}))
+
+
+def run(world, measured_ms=None, **changes):
+    plan = fakes.plan(**changes)
+    return Run(plan, world.ports, measured_ms).execute()
+
+
+class TestGoodRuns(testtools.TestCase):
+    def test_everything_happens_in_order(self):
+        world = fakes.World()
+        outcome = run(world)
+        self.assertEqual(
+            [
+                'open',
+                'pre',
+                'guest-pre',
+                'lease',
+                'hold:mysql',
+                'hold:sync',
+                'request',
+                'look',
+                'look',
+                'verify',
+                'release',
+                'record',
+                'guest-post',
+                'post',
+                'close',
+            ],
+            world.log,
+        )
+        self.assertEqual(['sync', 'mysql'], world.released)
+        self.assertEqual(ExitCode.DONE, outcome.exit_code)
+        self.assertEqual(Status.CAPTURED, outcome.status)
+        self.assertEqual(Consistency.APPLICATION, outcome.consistency)
+        self.assertEqual('', outcome.message)
+
+    def test_the_request_claims_nothing_and_the_update_names_its_image(self):
+        world = fakes.World()
+        run(world)
+        self.assertEqual('none', world.properties['xloud_consistency'])
+        self.assertEqual('', world.properties['xloud_image'])
+        self.assertEqual('application', world.recorded['xloud_consistency'])
+        self.assertEqual(fakes.IMAGE, world.recorded['xloud_image'])
+
+    def test_waiting_ends_with_active(self):
+        outcome = run(fakes.World(), wait=True)
+        self.assertEqual(Status.ACTIVE, outcome.status)
+
+    def test_a_protected_snapshot_is_protected_once_active(self):
+        world = fakes.World()
+        run(world, wait=True, is_protected=True)
+        self.assertEqual(['protect', 'close'], world.log[-2:])
+
+    def test_a_volume_backed_one_is_held_until_its_snapshots_are(self):
+        world = fakes.World(
+            images=['active'], volumes=['creating'] * 5 + ['available']
+        )
+        outcome = run(
+            world, kind=Kind.VOLUME, volumes=(fakes.data_volume(),)
+        )
+        self.assertEqual(6, world.log.count('look'))
+        self.assertEqual(Status.ACTIVE, outcome.status)
+        self.assertIn('own', world.log)
+
+    def test_without_holders_a_running_guest_gives_crash(self):
+        world = fakes.World()
+        outcome = run(
+            world, quiescers=(), hooks=(), required=Consistency.NONE
+        )
+        self.assertEqual(Consistency.CRASH, outcome.consistency)
+        self.assertIsNone(outcome.frozen_seconds)
+        self.assertNotIn('open', world.log)
+
+    def test_a_rehearsal_takes_no_snapshot(self):
+        world = fakes.World()
+        outcome = run(world, rehearse=True)
+        self.assertNotIn('request', world.log)
+        self.assertIn('verify', world.log)
+        self.assertEqual(ExitCode.DONE, outcome.exit_code)
+        self.assertEqual(Status.SKIPPED, outcome.status)
+
+    def test_auto_takes_what_it_finds(self):
+        plan = fakes.plan()
+        world = fakes.World()
+        outcome = run(
+            world,
+            quiescers=(),
+            is_auto=True,
+            catalogue={q.name: q for q in plan.quiescers},
+        )
+        self.assertEqual(('mysql', 'sync'), outcome.quiesced)
+
+
+class TestClasses(testtools.TestCase):
+    def test_two_disks_without_a_freeze_are_nothing(self):
+        outcome = run(fakes.World(), volumes=(fakes.data_volume(),))
+        self.assertEqual(Consistency.NONE, outcome.consistency)
+        self.assertEqual(ExitCode.LOWER_CLASS, outcome.exit_code)
+        self.assertIn('several disks', outcome.reason)
+
+    def test_a_volume_left_out_leaves_one_disk(self):
+        outcome = run(
+            fakes.World(),
+            volumes=(fakes.data_volume(),),
+            with_data_volumes=False,
+        )
+        self.assertEqual(Consistency.APPLICATION, outcome.consistency)
+
+    def test_a_lost_lock_is_crash_and_exit_5(self):
+        outcome = run(fakes.World({'verify': End.BADLY}))
+        self.assertEqual(Consistency.CRASH, outcome.consistency)
+        self.assertEqual(ExitCode.LOWER_CLASS, outcome.exit_code)
+        self.assertIn('the session is gone', outcome.message)
+
+    def test_a_lower_class_is_discarded_when_asked(self):
+        world = fakes.World({'verify': End.BADLY})
+        outcome = run(world, discard_lower=True)
+        self.assertEqual(Status.DISCARDED, outcome.status)
+        self.assertEqual(ExitCode.LOWER_CLASS, outcome.exit_code)
+        self.assertFalse(world.exists)
+
+    def test_a_stopped_guest_gives_crash(self):
+        outcome = run(
+            fakes.World(),
+            quiescers=(),
+            hooks=(),
+            state=GuestState.STOPPED,
+            required=Consistency.NONE,
+        )
+        self.assertEqual(Consistency.CRASH, outcome.consistency)
+        self.assertIn('stopped', outcome.reason)
+
+    def test_a_guest_started_meanwhile_gives_none(self):
+        world = fakes.World()
+        world.state_after = GuestState.RUNNING
+        outcome = run(
+            world,
+            quiescers=(),
+            hooks=(),
+            state=GuestState.STOPPED,
+            required=Consistency.NONE,
+        )
+        self.assertEqual(Consistency.NONE, outcome.consistency)
+
+    def test_a_dropped_quiescer_takes_the_class_with_it(self):
+        outcome = run(
+            fakes.World({'hold:mysql': End.BADLY}), continue_on_error=True
+        )
+        self.assertEqual(Consistency.CRASH, outcome.consistency)
+        self.assertEqual(ExitCode.LOWER_CLASS, outcome.exit_code)
+
+    def test_evidence_that_was_not_written_claims_nothing(self):
+        outcome = run(fakes.World({'record': End.LOST}))
+        self.assertEqual(ExitCode.LOWER_CLASS, outcome.exit_code)
+        self.assertIn('could not be written', outcome.message)
+
+
+class TestFailures(testtools.TestCase):
+    def codes(self, expected, script, **changes):
+        world = fakes.World(script)
+        outcome = run(world, **changes)
+        self.assertEqual(expected, outcome.exit_code, outcome.message)
+        self.assertEqual([], world.held)
+        return world, outcome
+
+    def test_a_failed_pre_hook_is_exit_3_and_every_post_runs(self):
+        world, outcome = self.codes(
+            ExitCode.NOT_QUIESCED, {'pre': End.BADLY}
+        )
+        self.assertEqual(['open', 'pre', 'guest-post', 'post'], world.log[:4])
+        self.assertEqual(Status.SKIPPED, outcome.status)
+
+    def test_a_hook_that_says_not_now_is_exit_75(self):
+        self.codes(ExitCode.BUSY, {'pre': End.BUSY})
+
+    def test_a_refused_request_is_exit_4(self):
+        self.codes(ExitCode.CAPTURE_FAILED, {'request': End.BADLY})
+
+    def test_a_busy_server_is_exit_75(self):
+        self.codes(ExitCode.BUSY, {'request': End.BUSY})
+
+    def test_a_lost_reply_is_looked_for(self):
+        _, outcome = self.codes(ExitCode.DONE, {'request': End.LOST})
+        self.assertEqual(fakes.IMAGE, outcome.requested.image_id)
+
+    def test_a_vanished_image_is_exit_4(self):
+        world = fakes.World(images=['queued', None])
+        outcome = run(world)
+        self.assertEqual(ExitCode.CAPTURE_FAILED, outcome.exit_code)
+        self.assertEqual(Status.FAILED, outcome.status)
+        self.assertEqual(['sync', 'mysql'], world.released)
+
+    def test_a_task_that_is_over_with_a_queued_image_is_exit_4(self):
+        world = fakes.World(images=['queued'])
+        world.task_is_over = True
+        outcome = run(world)
+        self.assertEqual(ExitCode.CAPTURE_FAILED, outcome.exit_code)
+        self.assertIn('discard', world.log)
+
+    def test_max_freeze_releases_and_lets_the_snapshot_go_on(self):
+        world = fakes.World(images=['queued'] * 300 + ['saving'])
+        outcome = run(world)
+        self.assertEqual(ExitCode.OUT_OF_TIME, outcome.exit_code)
+        self.assertEqual(Status.CAPTURED, outcome.status)
+        self.assertEqual(Consistency.CRASH, outcome.consistency)
+        self.assertLessEqual(outcome.frozen_seconds, 60.5)
+        self.assertLess(
+            world.log.index('post'),
+            len(world.log) - world.log[::-1].index('look'),
+        )
+
+    def test_a_hung_cloud_is_let_go_at_max_freeze(self):
+        world, outcome = self.codes(
+            ExitCode.OUT_OF_TIME, {'look': End.HANGING}
+        )
+        self.assertLessEqual(outcome.frozen_seconds, 60.5)
+
+    def test_timeout_before_the_capture_discards(self):
+        world = fakes.World(images=['queued'])
+        outcome = run(world, budget=Budget(total=30.0))
+        self.assertEqual(ExitCode.OUT_OF_TIME, outcome.exit_code)
+        self.assertFalse(world.exists)
+
+    def test_a_measured_hold_over_the_limit_is_refused_untouched(self):
+        world = fakes.World()
+        outcome = run(world, measured_ms=61_000)
+        self.assertEqual(ExitCode.NOT_QUIESCED, outcome.exit_code)
+        self.assertEqual(['open', 'close'], world.log)
+
+    def test_a_signal_before_the_capture_discards(self):
+        world, outcome = self.codes(
+            ExitCode.INTERRUPTED, {'look': End.INTERRUPTED}
+        )
+        self.assertFalse(world.exists)
+        self.assertEqual(Status.FAILED, outcome.status)
+
+    def test_a_failed_release_is_said_above_all(self):
+        _, outcome = self.codes(
+            ExitCode.RELEASE_FAILED,
+            {'release': End.BADLY, 'look': End.INTERRUPTED},
+        )
+        self.assertIn('MAY STILL BE BLOCKED', outcome.message)
+
+    def test_the_post_of_a_pair_that_fails_is_a_failed_release(self):
+        self.codes(ExitCode.RELEASE_FAILED, {'post': End.BADLY})
+
+
+class TestEverySequence(testtools.TestCase):
+    """Whatever happens, and in whatever order."""
+
+    def setUp(self):
+        super().setUp()
+        self.useFixture(fixtures.FakeLogger())
+
+    def check(self, script, **changes):
+        world = fakes.World(script, images=['queued', 'queued', 'saving'])
+        outcome = run(world, **changes)
+        self.assert_released(world)
+        self.assert_honest(world, outcome)
+
+    def assert_released(self, world):
+        self.assertEqual([], world.held)
+        self.assertLessEqual(world.log.count('release'), 1)
+        began = [s for s in world.log if s.startswith('hold:')]
+        if began:
+            self.assertEqual(1, world.log.count('release'))
+        if set(began) | ({'pre', 'guest-pre'} & set(world.log)):
+            self.assertEqual(1, world.log.count('guest-post'))
+            self.assertEqual(1, world.log.count('post'))
+            self.assertGreater(
+                world.log.index('post'), world.log.index('guest-post')
+            )
+        self.assertEqual('close', world.log[-1])
+
+    def assert_honest(self, world, outcome: Outcome):
+        self.assertIn(outcome.exit_code, set(ExitCode))
+        self.assertEqual(
+            bool(outcome.message), outcome.exit_code is not ExitCode.DONE
+        )
+        claimed = (world.recorded or {}).get('xloud_consistency', 'none')
+        if claimed == 'application':
+            self.assertTrue(world.verified)
+            self.assertNotIn(
+                world.script.get('verify'), (End.BADLY, End.LOST, End.HANGING)
+            )
+        if outcome.exit_code is ExitCode.DONE:
+            self.assertEqual('application', claimed)
+        if outcome.status is Status.SKIPPED:
+            self.assertFalse(world.exists)
+
+    def test_every_single_fault(self):
+        for step, end in FAULTS:
+            self.check({step: end})
+
+    def test_every_pair_of_faults(self):
+        for (one, end), (other, last) in itertools.combinations(FAULTS, 2):
+            if one != other:
+                self.check({one: end, other: last})
+
+    @settings(max_examples=300, deadline=None)
+    @given(
+        st.dictionaries(
+            st.sampled_from(STEPS), st.sampled_from(End), min_size=3
+        ),
+        st.booleans(),
+        st.booleans(),
+    )
+    def test_longer_sequences(self, script, discard, wait):
+        self.check(script, discard_lower=discard, wait=wait)

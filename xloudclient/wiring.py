@@ -1,0 +1,141 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+
+"""The composition root: options and a connection become runs in a world.
+
+The only module that knows every room. The main thread takes the signals and
+waits; each server's run has a thread of its own, so that one that hangs keeps
+no other from its release.
+"""
+
+import argparse
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from xloudclient import planning
+from xloudclient.cloud.project import OpenStack
+from xloudclient.consistency.conclusion import refused
+from xloudclient.consistency.errors import ExitCode, Failure, most_urgent
+from xloudclient.consistency.outcome import Outcome
+from xloudclient.consistency.ports import World
+from xloudclient.consistency.run import Run
+from xloudclient.guest.ssh import SshGuest
+from xloudclient.local.clock import SystemClock
+from xloudclient.local.hooks import LocalHooks
+from xloudclient.local.journal import FileJournal, runs_folder
+from xloudclient.local.progress import Progress
+from xloudclient.local.signals import Interruption, interruptible
+from xloudclient.local.turns import Turns
+
+
+class Wired:
+    """The runs of one command, ready to go."""
+
+    def __init__(
+        self,
+        prepared: Sequence[planning.Prepared],
+        cloud: OpenStack,
+        options: argparse.Namespace,
+        progress: Progress,
+    ) -> None:
+        self._prepared = prepared
+        self._cloud = cloud
+        self._options = options
+        self._progress = progress
+        self._outcomes: dict[str, Outcome] = {}
+
+    def steps(self) -> Iterator[tuple[str, str, str, str]]:
+        """The plan, as rows: server, step, what, limit."""
+        for one in self._prepared:
+            yield from planning.steps(one)
+
+    def run(self) -> list[Outcome]:
+        """Run them all; one outcome per server, in order."""
+        turns = Turns(self._options.concurrency)
+        insist = self._progress.insist
+        with self._progress, interruptible(insist) as interruption:
+            threads = [
+                threading.Thread(
+                    target=self._run_one, args=(one, turns, interruption)
+                )
+                for one in self._prepared
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        return [self._outcomes[one.plan.run_id] for one in self._prepared]
+
+    def _run_one(
+        self,
+        prepared: planning.Prepared,
+        turns: Turns,
+        interruption: Interruption,
+    ) -> None:
+        plan = prepared.plan
+        clock = SystemClock(interruption)
+        with turns.turn(plan, clock):
+            try:
+                outcome = self._execute(prepared, clock)
+            except Failure as failure:
+                outcome = refused(plan, failure)
+        self._outcomes[plan.run_id] = outcome
+
+    def _execute(
+        self, prepared: planning.Prepared, clock: SystemClock
+    ) -> Outcome:
+        plan = prepared.plan
+        journal = FileJournal(runs_folder(os.environ), plan.run_id, clock.utc)
+        journal.begin(plan.target.id, name=plan.target.name)
+        is_done = False
+        try:
+            world = World(
+                cloud=self._cloud,
+                guest=SshGuest(prepared.guest, plan.run_id),
+                hooks=LocalHooks(os.environ, self._options.hook_env),
+                journal=journal,
+                clock=clock,
+                reporter=self._progress.of(plan, clock),
+            )
+            outcome = Run(plan, world, prepared.measured_ms).execute()
+            is_done = not outcome.leaves_something
+        finally:
+            journal.close(is_done)
+        return outcome
+
+
+def prepare(
+    client_manager: Any, options: argparse.Namespace, verbosity: int
+) -> Wired:
+    """Plan what the options ask for; nothing is changed yet.
+
+    :param client_manager: openstackclient's, authenticated on first use
+    :param verbosity: the shell's: 0 with ``-q``
+    :raises Failure: it can't be done as asked
+    """
+    wanted = planning.Wanted.of(options)
+    progress = Progress(verbosity, options.events)
+    conn = client_manager.sdk_connection
+    cloud = OpenStack(conn)
+    planner = planning.Planner(
+        options, wanted, cloud, client_manager.auth_ref.project_id
+    )
+    prepared = [planner.plan(server) for server in options.servers]
+    return Wired(prepared, cloud, options, progress)
+
+
+def exit_code(outcomes: Sequence[Outcome]) -> ExitCode:
+    """The most urgent code of several servers."""
+    return most_urgent([outcome.exit_code for outcome in outcomes])
