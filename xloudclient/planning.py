@@ -17,13 +17,12 @@ What can be refused without a request is refused first, then what the cloud
 knows of the servers. Nothing is changed here, in the cloud or in a guest.
 """
 
-import argparse
 import dataclasses
 import datetime
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from xloudclient.cloud.compute import choose_address
 from xloudclient.cloud.project import OpenStack
@@ -46,6 +45,40 @@ from xloudclient.consistency.plan import (
 )
 from xloudclient.guest import access, quiescers
 from xloudclient.local import trust
+
+
+class Options(Protocol):
+    """The options of a command, as its parser leaves them; in seconds."""
+
+    servers: list[str]
+    name: str
+    properties: dict[str, str] | None
+    tags: list[str]
+    protected: bool
+    data_volumes: bool
+    no_data_volumes: bool
+    by_default: bool
+    quiescers: list[str] | None
+    require: str | None
+    discard_lower: bool
+    on_error: str
+    max_freeze: float
+    rehearse: bool
+    hooks: list[tuple[str, str]] | None
+    hook_timeout: float
+    hook_env: list[str]
+    login: str | None
+    port: int | None
+    identity: str | None
+    ssh_options: list[str]
+    trust_metadata: bool
+    address_type: str | None
+    ssh_host: str | None
+    family: int
+    timeout: float
+    wait: bool
+    concurrency: int
+    events: str | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,7 +104,7 @@ class Wanted:
     hooks: tuple[Hook, ...]
 
     @classmethod
-    def of(cls, options: argparse.Namespace) -> 'Wanted':
+    def of(cls, options: Options) -> 'Wanted':
         """Read the options.
 
         :raises Misuse: one makes no sense; HookRefused: a file may not run
@@ -166,7 +199,7 @@ class Planner:
 
     def __init__(
         self,
-        options: argparse.Namespace,
+        options: Options,
         wanted: Wanted,
         cloud: OpenStack,
         project_id: str,
@@ -289,7 +322,7 @@ class Planner:
         host = options.ssh_host or metadata.get('xloud:ssh_host')
         guest = access.read(
             host
-            or choose_address(server, options.address_type, options.family),
+            or choose_address(server, options.address_type or '', options.family),
             options,
             metadata,
         )

@@ -18,7 +18,6 @@ waits; each server's run has a thread of its own, so that one that hangs keeps
 no other from its release.
 """
 
-import argparse
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -47,7 +46,7 @@ class Wired:
         self,
         prepared: Sequence[planning.Prepared],
         cloud: OpenStack,
-        options: argparse.Namespace,
+        options: planning.Options,
         progress: Progress,
     ) -> None:
         self._prepared = prepared
@@ -117,7 +116,7 @@ class Wired:
 
 
 def prepare(
-    client_manager: Any, options: argparse.Namespace, verbosity: int
+    client_manager: Any, options: planning.Options, verbosity: int
 ) -> Wired:
     """Plan what the options ask for; nothing is changed yet.
 

@@ -398,4 +398,5 @@ def leave_guest_alone(parser: argparse.ArgumentParser) -> None:
         hooks=None,
         hook_timeout=30.0,
         hook_env=[],
+        trust_metadata=False,
     )

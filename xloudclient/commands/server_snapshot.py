@@ -68,11 +68,11 @@ class SnapshotServers(command.Lister):
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Show the result, then return the exit code that it has."""
-        from xloudclient.consistency import errors
+        from xloudclient import wiring
 
         try:
             super().run(parsed_args)
-        except errors.Failure as failure:
+        except wiring.Failure as failure:
             self.log.error('%s', sentence(failure))
             return int(failure.exit_code)
         return self._exit_code

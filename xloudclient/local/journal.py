@@ -17,27 +17,23 @@ tells of. While the run lives it holds a lock on its file; ``runs`` reads it.
 """
 
 import contextlib
-import fcntl
 import json
 import logging
 import os
 import pathlib
 import queue
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 from xloudclient.consistency.errors import Busy, Failure
+from xloudclient.local.journal_files import append, create, reopen
 from xloudclient.local.runs import SUFFIX, Record, live_run, parse
 
 LOG = logging.getLogger(__name__)
 
 #: A write is not waited for longer: the guest may be held meanwhile.
 PATIENCE_SECONDS = 1.0
-
-#: A reader holds the lock for a moment, to see whether it is free.
-LOCK_SECONDS = 1.0
 
 
 class FileJournal:
@@ -108,7 +104,7 @@ class FileJournal:
             LOG.warning('The journal %s is late: %s', self.path, event)
 
     def close(self, done: bool) -> None:
-        """End the life of the run; never raises, and takes two seconds at most.
+        """End the life of the run; never raises, and takes 2 s at most.
 
         :param done: nothing of it is left to be looked after: the journal is
             removed. Otherwise it stays, as a dead run's
@@ -172,86 +168,6 @@ class _Writer(threading.Thread):
                 LOG.warning("can't write %s: %s", self._path, error)
             line.set_done()
         os.close(self._descriptor)
-
-
-def create(path: pathlib.Path, line: bytes) -> int:
-    """Make a journal with its first line, and return its descriptor, locked.
-
-    It gets its name when all that is done, lest it pass for a dead run's.
-
-    :raises OSError: it can't be made; nothing is left of it
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.parent.chmod(0o700)
-    if path.exists():
-        raise FileExistsError(f'there is a run {path.stem} already')
-    unnamed = path.with_suffix('.new')
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC
-    descriptor = os.open(unnamed, flags, 0o600)
-    try:
-        lock(descriptor)
-        append(descriptor, line)
-        unnamed.rename(path)
-        _sync_folder(path.parent)
-    except OSError:
-        os.close(descriptor)
-        for leftover in (unnamed, path):
-            leftover.unlink(missing_ok=True)
-        raise
-    return descriptor
-
-
-def reopen(path: pathlib.Path) -> int:
-    """Return a descriptor of a dead run's journal, locked.
-
-    :raises BlockingIOError: somebody else has it, or has removed it
-    :raises OSError: it can't be opened or written
-    """
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
-    try:
-        lock(descriptor)
-        if not os.fstat(descriptor).st_nlink:
-            raise BlockingIOError('it was recovered meanwhile')
-        # its last line may have been cut short
-        append(descriptor, b'\n')
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def lock(descriptor: int) -> None:
-    """Take the lock that says that the run lives.
-
-    :raises BlockingIOError: somebody holds it
-    """
-    deadline = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-
-
-def append(descriptor: int, text: bytes) -> None:
-    """Write all of it and sync it.
-
-    :raises OSError: it may be there in part, or not be synced
-    """
-    while text:
-        text = text[os.write(descriptor, text) :]
-    os.fsync(descriptor)
-
-
-def _sync_folder(folder: pathlib.Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _unusable(path: pathlib.Path, error: OSError) -> Failure:

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+#
 # What the quiescers share: their options, the talk with whoever holds them, and evidence in JSON.
 #
 # A quiescer sources this file, sets its options, defines three functions, and ends with `hold`:
@@ -125,7 +127,7 @@ json() {
 # first_line FILE: its first lines as one short line, for a sentence.
 first_line() {
     LINE=
-    [ -r "$1" ] && while [ "${#LINE}" -lt 300 ] && IFS= read -r first_line_word; do
+    [ -r "$1" ] && while [ "${#LINE}" -lt 300 ] && read -r first_line_word; do
         LINE=${LINE:+$LINE }$first_line_word
     done <"$1"
     : "${LINE:=no reason was given}"

@@ -1,10 +1,13 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
 # Freezes file systems: what is on the disk is complete, and nothing is written until they are thawed.
 #
 # Options
 #   mounts  mount points, separated by colons; default: every writable file system on a disk of this machine
 #
-# Needs root. What can't be frozen (nfs, vfat, ...) is named in `skipped`; with `mounts` that is a failure.
+# Needs root. What can't be frozen (nfs, fuse, ...) is named in `skipped`; with `mounts` that is a failure.
+# One of these on a disk of its own (vfat, as for EFI) is written out and watched instead: it must not be written to.
 # The latest mounted is frozen first, so the root file system comes last.
 #
 # A frozen file system stays frozen when the process that froze it ends. So two more processes watch, in two sessions:
@@ -16,8 +19,10 @@
 mounts=''
 options 'mounts' "$@"
 
-# Lists of mount points in the escaped form of /proc/self/mountinfo (\040 for a space), so that no name has a blank.
-WANTED='' SKIPPED='' FROZEN='' WRITES='' GUARDED=''
+# Lists of mount points in the escaped form of /proc/self/mountinfo (\040 for a space), so that no name has a blank;
+# what the shell would take for a pattern is escaped too.
+PATTERNS='s/\*/\\052/g; s/?/\\077/g; s/\[/\\133/g'
+WANTED='' WATCHED='' SKIPPED='' FROZEN='' WRITES='' GUARDED='' SECOND=''
 
 # Sets NAME to the mount point that $1 is the escaped form of.
 unescape() {
@@ -44,16 +49,17 @@ quiesce() {
     done
     count_writes
     WRITES=$COUNT
-    READY="{\"gives\": \"filesystem\", \"data\": [], \"position\": null, \"frozen\": [$DESCRIBED], \"skipped\": [$SKIPPED]}"
+    READY="{\"gives\": \"filesystem\", \"data\": [], \"frozen\": [$DESCRIBED], \"still\": [$STILL], \"skipped\": [$SKIPPED]}"
 }
 
 # Sets WANTED, latest mounted first, each file system once.
 choose() {
     asked=''
-    [ -z "$mounts" ] || asked=:$(printf '%s' "$mounts" | sed 's/\\/\\134/g; s/ /\\040/g'):
+    [ -z "$mounts" ] || asked=:$(printf '%s' "$mounts" | sed "s/\\\\/\\\\134/g; s/ /\\\\040/g; $PATTERNS"):
     seen=' '
+    sed "$PATTERNS" /proc/self/mountinfo >"fsfreeze-mounts.$$"
     while read -r _ _ device _ mount rest; do
-        rest=${rest#*- }
+        rest=${rest#* - }
         type=${rest%% *}
         rest=${rest#* }
         source=${rest%% *} state=${rest#* }
@@ -66,7 +72,8 @@ choose() {
         case $seen in *" $key "*) continue ;; esac
         seen="$seen$key "
         choose_one
-    done </proc/self/mountinfo
+    done <"fsfreeze-mounts.$$"
+    rm -f "fsfreeze-mounts.$$"
     asked=${asked#:}
     [ -z "${asked%:}" ] || fail "there is no file system mounted at ${asked%%:*}"
 }
@@ -88,18 +95,20 @@ choose_one() {
     esac
     unescape "$mount"
     [ -z "$mounts" ] || fail "$NAME can't be frozen: $why"
-    case $why in *"can't be frozen") skip "$why" ;; esac
+    case $why/$source in
+    *"can't be frozen//dev/"*) WATCHED="$mount${WATCHED:+ $WATCHED}" ;;
+    *"can't be frozen"/*) skip "$why" ;;
+    esac
 }
 
 # skip WHY: adds the file system NAME to what is reported as not frozen.
 skip() {
     [ "${#SKIPPED}" -lt 1500 ] || return 0
+    # It is not looked at: one on the network could keep us for ever.
     json "$NAME"
-    WHERE="{\"path\": $JSON, \"disks\": []}"
-    # One on the network is not looked at: that could take for ever.
-    case $source in /dev/*) where "$NAME" ;; esac
+    SKIPPED="${SKIPPED:+$SKIPPED, }{\"path\": $JSON, \"disks\": []"
     json "$1"
-    SKIPPED="${SKIPPED:+$SKIPPED, }${WHERE%\}}, \"reason\": $JSON}"
+    SKIPPED="$SKIPPED, \"reason\": $JSON}"
 }
 
 refuse_the_run_folder() {
@@ -111,18 +120,28 @@ refuse_the_run_folder() {
     done
 }
 
-# Sets DESCRIBED before anything is frozen, and COUNTERS, the disks' own counts of writes.
+# Sets DESCRIBED and STILL before anything is frozen, and COUNTERS, the disks' own counts of writes.
 describe() {
-    DESCRIBED='' COUNTERS=''
+    LIST='' COUNTERS=''
     for mount in $WANTED; do
-        unescape "$mount"
-        where "$NAME"
-        DESCRIBED="${DESCRIBED:+$DESCRIBED, }$WHERE"
-        device=$(findmnt -n -v -r -o SOURCE --target "$NAME" </dev/null | tail -n 1)
-        device=$(readlink -f "$device")
-        counter=/sys/class/block/${device##*/}/stat
-        [ ! -r "$counter" ] || COUNTERS="$COUNTERS $counter"
+        describe_one
     done
+    DESCRIBED=$LIST LIST=''
+    for mount in $WATCHED; do
+        describe_one
+        [ -r "$counter" ] || fail "nobody can tell whether $NAME, which can't be frozen, is written to"
+    done
+    STILL=$LIST
+}
+
+describe_one() {
+    unescape "$mount"
+    where "$NAME"
+    LIST="${LIST:+$LIST, }$WHERE"
+    device=$(findmnt -n -v -r -o SOURCE --target "$NAME" </dev/null | tail -n 1)
+    device=$(readlink -f "$device")
+    counter=/sys/class/block/${device##*/}/stat
+    [ ! -r "$counter" ] || COUNTERS="$COUNTERS $counter"
 }
 
 # Sets COUNT.
@@ -203,7 +222,7 @@ verify() {
         REASON="something was written meanwhile: the disks counted$WRITES writes, and now$COUNT"
         return 1
     fi
-    HELD="{\"position\": null, \"writes\": \"${COUNT# }\"}"
+    HELD="{\"writes\": \"${COUNT# }\"}"
 }
 
 # Latest frozen first. One that is thawed already is no failure: a guest agent's thaw thaws ours too.

@@ -1,4 +1,6 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
 # Holds MariaDB or MySQL still: FLUSH TABLES WITH READ LOCK in one session that lives as long as this process.
 #
 # Options
@@ -62,6 +64,7 @@ learn() {
         first_line "mysql-error.$$"
         fail "can't log in to $server: $LINE"
     }
+    # shellcheck disable=SC2034 # value is used by eval
     while IFS=$TAB read -r key value; do
         case $key in '' | *[!a-z_]*) continue ;; esac
         eval "$key=\$(printf '%b' \"\$value\")"
@@ -197,9 +200,10 @@ lock() {
 # Sets POSITION as the held session sees it; fails with REASON when that session is not what it was.
 ask_position() {
     position_connection='' position_gtid='' position_file='' position_offset=''
-    tell "SELECT CONNECTION_ID(), IF(LENGTH($gtid) > 500, CONCAT('md5:', MD5($gtid)), $gtid), '.'; $show_position${show_position:+;}" &&
-        IFS=$TAB read -r position_connection position_gtid _ <&4 &&
-        if [ -n "$show_position" ]; then IFS=$TAB read -r position_file position_offset _ <&4; fi || {
+    tell "SELECT CONNECTION_ID(), IF(LENGTH($gtid) > 500, CONCAT('md5:', MD5($gtid)), $gtid), '.'; $show_position${show_position:+;}"
+    IFS=$TAB read -r position_connection position_gtid _ <&4
+    [ -z "$show_position" ] || IFS=$TAB read -r position_file position_offset _ <&4 || position_connection=''
+    [ -n "$position_connection" ] || {
         first_line "mysql-error.$$"
         REASON="the database session that held the lock is gone: $LINE"
         return 1

@@ -1,4 +1,6 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
 # Runs a script of the pre/post kind as a holding hook: `file pre` holds, `file post` releases, whatever happens between.
 #
 # Options
@@ -59,11 +61,11 @@ quiesce() {
         fail "'${file##*/} $pre' says: not now: $LINE" 75
     fi
     json "${file##*/} $pre"
-    READY="{\"gives\": \"crash\", \"data\": [], \"position\": null, \"ran\": $JSON}"
+    READY="{\"gives\": \"crash\", \"data\": [], \"ran\": $JSON}"
 }
 
 verify() {
-    HELD='{"position": null}'
+    HELD='{}'
 }
 
 release() {

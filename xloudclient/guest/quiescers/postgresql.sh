@@ -1,4 +1,6 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
 # Makes PostgreSQL ready to be copied: a checkpoint, and the evidence that a copy needs.
 #
 # Options
@@ -41,7 +43,7 @@ quiesce() {
         RUN_AS=${user:-postgres}
         id "$RUN_AS" >/dev/null 2>&1 || RUN_AS=postgres
     fi
-    answer=$(ask "SELECT current_setting('server_version'), pg_postmaster_start_time(), pg_is_in_recovery(),
+    answer=$(ask "SELECT current_setting('server_version'), pg_postmaster_start_time(),
         current_setting('fsync'), current_setting('full_page_writes'), current_setting('data_directory')") || {
         first_line "postgresql-error.$$"
         case $LINE in
@@ -49,7 +51,7 @@ quiesce() {
         *) fail "can't log in to PostgreSQL: $LINE" ;;
         esac
     }
-    IFS=$TAB read -r version STARTED standby fsync full_page_writes directory <<END
+    IFS=$TAB read -r version STARTED fsync full_page_writes directory <<END
 $answer
 END
     find_data

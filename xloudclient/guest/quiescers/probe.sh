@@ -1,4 +1,6 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
 # Tells in one line of JSON which databases run in this machine. It holds nothing and changes nothing.
 #
 #   {"databases": [{"quiescer": "mysql", "pid": 812, "options": {"socket": "/run/mysqld/mysqld.sock"}, "detail": "mariadbd"}],

@@ -1,4 +1,6 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
 # Holds Redis or Valkey still: CLIENT PAUSE WRITE, and on disk what is in memory.
 #
 # Options

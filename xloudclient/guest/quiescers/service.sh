@@ -1,9 +1,12 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
 # Stops a systemd unit, and starts it again: the plainest way to have an application's files at rest.
 #
 # Options
 #   name  the unit
-#   data  where its data lives, paths separated by colons; they become evidence
+#   data  where its data lives, paths separated by colons; default: its state folder, and where the files are
+#         that it has open for writing
 #
 # When this process is killed, another one starts the unit again. A unit that was not running stays stopped.
 # A unit that did not end by itself (it was killed after its time to stop) was not at rest: that is a failure.
@@ -38,14 +41,7 @@ quiesce() {
     control cat -- "$name" || fail "there is no unit $name"
     look
     was=$state
-    set -f
-    IFS=:
-    for place in $data; do
-        unset IFS
-        data "$place"
-    done
-    unset IFS
-    set +f
+    find_data
     case $was in
     active | activating | reloading)
         # shellcheck disable=SC2016 # expanded by the other process
@@ -65,7 +61,34 @@ quiesce() {
     esac
     SINCE=$since
     json "$name"
-    READY="{\"gives\": \"application\", \"data\": [$DATA], \"position\": null, \"unit\": $JSON, \"was\": \"$was\"}"
+    READY="{\"gives\": \"application\", \"data\": [$DATA], \"unit\": $JSON, \"was\": \"$was\"}"
+}
+
+find_data() {
+    places=$data
+    [ -n "$places" ] || places=$(open_files | sort -u | tr '\n' :)
+    set -f
+    IFS=:
+    for place in $places; do
+        unset IFS
+        [ -z "$place" ] || data "$place"
+    done
+    unset IFS
+    set +f
+}
+
+# Prints the folders of what the unit's processes write to, while it still runs.
+open_files() {
+    systemctl show -p StateDirectory --value -- "$name" </dev/null 2>/dev/null | tr ' ' '\n' | sed -n 's,^[^/],/var/lib/&,p'
+    group=$(systemctl show -p ControlGroup --value -- "$name" </dev/null 2>/dev/null)
+    cat "/sys/fs/cgroup$group/cgroup.procs" "/sys/fs/cgroup/systemd$group/cgroup.procs" 2>/dev/null | while read -r process; do
+        for descriptor in "/proc/$process/fd"/*; do
+            # The last digit of the flags, in octal: 1 write, 2 read and write.
+            case $(sed -n 's/^flags:.*\(.\)$/\1/p' "/proc/$process/fdinfo/${descriptor##*/}" 2>/dev/null) in
+            1 | 2) readlink "$descriptor" | sed -n '/^\/\(dev\|proc\|sys\|run\|tmp\)\//!s,^\(/.*\)/[^/]*$,\1,p' ;;
+            esac
+        done
+    done
 }
 
 verify() {
@@ -79,7 +102,7 @@ verify() {
         return 1
     fi
     json "$name"
-    HELD="{\"position\": null, \"unit\": $JSON, \"state\": \"$state\"}"
+    HELD="{\"unit\": $JSON, \"state\": \"$state\"}"
 }
 
 release() {

@@ -58,9 +58,10 @@ def _start(options: argparse.Namespace) -> None:
 
 def _stop(options: argparse.Namespace) -> None:
     cloud = Cloud(options.state)
-    cloud.stop()
     if options.delete:
-        cloud.delete()
+        cloud.remove()
+    else:
+        cloud.stop()
 
 
 def _clone(options: argparse.Namespace) -> None:

@@ -137,7 +137,7 @@ class Cloud(Orders, Resources):
         template.clone(self.layout, target)
         return Cloud(target.state)
 
-    def delete(self) -> None:
+    def remove(self) -> None:
         """Stop the cloud and remove its folder."""
         self.stop()
         shutil.rmtree(self.layout.state, ignore_errors=True)

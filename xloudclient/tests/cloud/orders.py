@@ -47,9 +47,9 @@ class Orders:
         :param server_id: a server's id; by default all servers
         :param settings: None takes one back.
             ``mode`` ``live`` | ``cold`` | ``direct``;
-            ``pending``, ``capture``, ``upload``, ``spawn`` seconds;
-            ``fail`` ``pending`` | ``capture`` | ``upload`` | ``quiesce`` |
-            ``spawn``; ``hang`` ``pending`` | ``capture`` | ``upload``
+            ``pending``, ``attempt`` (the false ``image_uploading``),
+            ``capture``, ``upload``, ``spawn`` seconds; ``fail`` one of these
+            or ``quiesce``; ``hang`` one of these but ``spawn``
         """
         self._orders.order('server', server_id, **settings)
 

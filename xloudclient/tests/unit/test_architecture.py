@@ -12,7 +12,7 @@
 
 """The arrows between the rooms, checked on the source as it is written.
 
-``commands -> wiring -> {cloud, guest, local} -> {consistency, catalog} ->
+``commands -> wiring -> planning -> {cloud, guest, local} -> {consistency, catalog} ->
 standard library``; doc/source/contributor describes the rooms.
 """
 
@@ -39,8 +39,9 @@ ALLOWED: dict[str, set[str]] = {
     'guest': {'catalog', 'consistency'},
     'i18n': set(),
     'local': {'catalog', 'consistency'},
+    'planning': {'cloud', 'consistency', 'guest', 'local'},
     'plugin': set(),
-    'wiring': {'catalog', 'cloud', 'consistency', 'guest', 'local'},
+    'wiring': {'catalog', 'cloud', 'consistency', 'guest', 'local', 'planning'},
 }
 
 #: Rooms that know the standard library and themselves, and nothing else.

@@ -14,7 +14,8 @@ The first ``image_uploading`` says nothing in ``live`` and ``cold``: libvirt
 always tries a direct snapshot (RBD has it) and then takes the state back.
 
 Orders of kind ``server`` (see control.py): ``mode``; seconds for ``pending``,
-``capture`` and ``upload``; ``fail`` and ``hang``, each one of these phases.
+``attempt`` (the false ``image_uploading``, else but a flash), ``capture`` and
+``upload``; ``fail`` and ``hang``, each one of these phases.
 All are read anew at each step, so they work in the middle of a phase.
 """
 import pathlib
@@ -70,6 +71,7 @@ class Snapshot:
         if mode == 'direct':
             self._direct(metadata)
             return
+        self._spend('attempt')
         self.update_task_state(task_state=PENDING, expected_state=UPLOADING)
         {'live': self._capture_live, 'cold': self._capture_cold}[mode]()
         self.update_task_state(task_state=UPLOADING, expected_state=PENDING)

@@ -114,10 +114,10 @@ class MariaDB(Database):
         '''
     stops = '''
         pid=$(cat mysqld.pid)
-        mariadb-admin shutdown
+        mariadb -e shutdown
         while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
         '''
-    answers = 'mariadb-admin ping'
+    answers = 'mariadb -e "select 1"'
 
 
 class PostgreSQL(Database):

@@ -1,0 +1,752 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+#
+# Runs in the guest, between ssh and the holding hooks: whatever happens to
+# the client, to the connection or to a process named here, the holders are
+# released. POSIX shell; it runs under dash, busybox ash and bash. There is no
+# -e and no -u: an error must not end the one who is to release.
+#
+# Processes, and what happens when one of them ends or is stopped:
+#   main    the only one that decides. Its pipes are the holders' standard
+#           input: when it ends, each holder reads the end of its input. When
+#           it is stopped, the timer ends it.
+#   timer   in a session of its own. Tells main each second; when main does
+#           not answer for a lease, or is gone, sees to it that no holder
+#           is left: continues, terminates, kills.
+#   guard   reads a pipe that only the timer has open: tells main that the
+#           timer is gone, and main releases. A stopped timer is found at the
+#           client's beats, by the guest's own clock.
+#   relay   copies the client's lines to main. Without it, or the client, no
+#           beats come: main releases when the lease runs out.
+#   for each child: a host that waits for it, a keeper of its log, and a
+#           reader of what a holder says.
+# On the way to a release nothing is started and nothing is written to a file
+# that may not have room: it is all done by what is built in to the shell.
+#
+# Called with: ROLE NONCE LEASE GRACE SUDO SHELL [ROLE'S OWN]; the text of
+# this file is in $t.
+
+set -f
+LC_ALL=C
+role=$1 nonce=$2 lease=$3 grace=$4 sudo=$5 shell=$6
+newline='
+'
+# Lines through the one pipe of events must be written at once, and a C library
+# may buffer no more than 1024 bytes.
+chunk=900
+log_bytes=65536
+setsid=$(command -v setsid)
+
+say() {
+    if [ -n "$mute" ]; then
+        later="$later$nonce $*$newline"
+    else
+        printf '%s %s\n' "$nonce" "$*" 2>/dev/null
+    fi
+}
+
+quit() {
+    say "$@"
+    exit 0
+}
+
+# Becoming root. sudo runs once; it ends with 1 when it refuses, which the
+# supervisor never does. The text goes through a file, as sudo logs what it is
+# called with.
+
+begin() {
+    trap '' HUP INT PIPE
+    printf '\n'
+    if [ "$sudo" = yes ] && [ "$(id -u)" != 0 ] && command -v sudo >/dev/null; then
+        become_root "$@"
+    fi
+    "$@"
+}
+
+become_root() {
+    folder=$(umask 077; mktemp -d /dev/shm/xloud.XXXXXX || mktemp -d) 2>/dev/null
+    printf '%s\n' "$t" >"$folder/text" || { rm -rf "$folder"; return; }
+    sudo -n -- $shell -c \
+        't=$(cat "$0"); rm -rf "${0%/*}"; eval "$t"' "$folder/text" \
+        "$role" "$nonce" "$lease" "$grace" root "$shell" "$run" 2>/dev/null
+    code=$?
+    rm -rf "$folder"
+    [ "$code" = 1 ] || exit "$code"
+}
+
+# Where things are kept: in memory, so that no frozen file system is in the
+# way; in a folder that all runs of the same account find.
+
+is_in_memory() {
+    while read -r _ mount type _; do
+        [ "$mount $type" != "$1 tmpfs" ] || return 0
+    done </proc/mounts
+    return 1
+}
+
+choose_home() {
+    uid=$(id -u)
+    if [ "$uid" != 0 ] && [ -d "$XDG_RUNTIME_DIR" ] && [ -w "$XDG_RUNTIME_DIR" ]; then
+        home=$XDG_RUNTIME_DIR/xloudclient
+    elif [ "$uid" = 0 ] && is_in_memory /run; then
+        home=/run/xloudclient
+    elif is_in_memory /dev/shm; then
+        home=/dev/shm/xloudclient-$uid
+    else
+        home=${TMPDIR:-/tmp}/xloudclient-$uid
+    fi
+    (umask 077; mkdir "$home") 2>/dev/null
+    [ -d "$home" ] && [ ! -L "$home" ] && [ -O "$home" ] || quit failed "can't use $home"
+}
+
+# One supervisor at a time. The lock is an open file that timer, guard and
+# relay share, so it lasts as long as somebody is there to release.
+
+take_lock() {
+    exec 9>>"$home/lock" || quit failed "can't write in $home"
+    if command -v flock >/dev/null; then
+        flock "$@" 9
+        return
+    fi
+    wait_seconds=${3:-0}
+    until take_folder; do
+        wait_seconds=$((wait_seconds - 1))
+        [ "$wait_seconds" -ge 0 ] && sleep 1 || return 1
+    done
+}
+
+take_folder() {
+    if ! mkdir "$home/lock.d" 2>/dev/null; then
+        read -r pid start <"$home/lock.d/owner" || return 1
+        [ "$start" != "$(started "$pid")" ] || return 1
+        mv "$home/lock.d" "$home/stale.$$" && rm -rf "$home/stale.$$" && mkdir "$home/lock.d" || return 1
+    fi
+    printf '%s %s\n' $$ "$(started $$)" >"$home/lock.d/owner"
+}
+
+# When a process began: proc(5), /proc/pid/stat, field 22; the second one may
+# contain blanks.
+started() {
+    read -r stat 2>/dev/null <"/proc/$1/stat" || return
+    set -- ${stat##*) }
+    printf '%s\n' "${20}"
+}
+
+# The report: what the last supervisor did when nobody listened any more. Its
+# room is taken beforehand, and it is overwritten in place.
+
+make_room() {
+    printf "%${2}s\n" '' >"$1"
+}
+
+tell_report() {
+    while read -r line; do
+        case $line in
+        '') ;;
+        end) break ;;
+        *) say report "$line" ;;
+        esac
+    done 2>/dev/null <"$home/report"
+}
+
+write_report() {
+    printf 'run %s\nwhy %s\n%send\n' "$nonce" "$1" "$2" 1<>"$home/report"
+} 2>/dev/null
+
+report() {
+    choose_home
+    take_lock -w "$lease" || quit busy
+    tell_report
+    rm -f "$home/report"
+    rm -rf "$home/lock.d"
+    quit over
+}
+
+# What a run is told of the guest. Any of these tools may be missing.
+
+tell_facts() {
+    read -r boot 2>/dev/null </proc/sys/kernel/random/boot_id
+    say boot "$boot"
+    say uid "$uid" "$sudo"
+    df -P -k / | while read -r _ _ used _; do
+        case $used in *[!0-9]* | '') ;; *) say used "$used" ;; esac
+    done
+    lsblk -n -l -d -o NAME,SERIAL | while read -r name serial; do
+        [ -z "$serial" ] || say serial "$name" "$serial"
+    done
+    findmnt -n -o SOURCE --target / | while read -r source; do
+        lsblk -s -n -l -o NAME,TYPE "${source%%\[*}"
+    done | while read -r name type; do
+        [ "$type" != disk ] || say root "$name"
+    done
+} 2>/dev/null </dev/null
+
+# main
+
+main() {
+    choose_home
+    take_lock -n || quit busy
+    end_leftovers
+    tell_report
+    make_room "$home/report" 4096 &&
+        scratch=$(umask 077; mktemp -d "$home/run.XXXXXX") &&
+        cd "$scratch" && mkfifo events || quit failed "can't write in $home"
+    tell_facts
+    exec 8<&0
+    exec 3<>events
+    exec 0<events
+    exec 3>events
+    # A background command's input is /dev/null unless it is given another.
+    relay_client <&8 8<&- >/dev/null 2>&1 &
+    relay=$!
+    start_timer
+    exec 8<&- 9>&- 2>/dev/null
+    trap 'due="it was told to end"; over=yes' TERM
+    say open
+    serve
+    finish
+}
+
+relay_client() {
+    while IFS= read -r line; do
+        case $line in
+        "$nonce "*) printf 'client %s\n' "${line#* }" >&3 || exit ;;
+        esac
+    done
+    printf 'client eof\n' >&3
+}
+
+start_timer() {
+    {
+        t=$t $setsid $shell -c 'eval "$t"' xloud-timer timer "$nonce" "$lease" "$grace" no "$shell" \
+            $$ "$scratch" "$home" </dev/null |
+            {
+                read -r _
+                printf 'gone\n' >&3
+            }
+    } 8<&- 2>/dev/null &
+}
+
+holders='' over='' due='' lapsed='' released='' mute='' later=''
+ticks=0 silent=0 age=0 cap='' timer='' run_id='' last=0
+beat_ticks=-1 beat_time=0 stalled='' failures=0 words='' variables='' broken=''
+
+serve() {
+    while [ -z "$over" ]; do
+        next_event
+        if [ -n "$due" ] && [ -z "$lapsed" ]; then
+            lapse
+        fi
+    done
+    if [ -n "$run_id" ]; then
+        end_run
+    fi
+    [ -n "$lapsed" ] || lapse
+}
+
+next_event() {
+    if IFS= read -r event; then
+        failures=0
+        act $event
+    else
+        # A signal may end a read; a broken pipe must not make this spin.
+        failures=$((failures + 1))
+        [ "$failures" -lt 9 ] || due='it is broken' over=yes
+    fi
+}
+
+# act: takes the words of an event. Those of the client are after `client`.
+act() {
+    case $1 in
+    client)
+        shift
+        request "$@"
+        ;;
+    tick) tick "$2" ;;
+    gone) timer_gone ;;
+    pid) eval "pid_$2=$3" ;;
+    exit) child_ended "$2" "$3" ;;
+    logged) eval "logged_$2=yes" ;;
+    released) eval "said_$2=yes" ;;
+    ready | held | part)
+        # As it came: words may be more than one blank apart.
+        say "$event"
+        ;;
+    esac
+}
+
+request() {
+    case $1 in
+    beat)
+        silent=0
+        check_timer
+        ;;
+    cap) cap=$2 age=0 ;;
+    new) words='' variables='' broken='' ;;
+    put) printf %b "$3" 2>/dev/null >>"$2" || broken=yes ;;
+    word) words="$words $2" ;;
+    variable) variables="$variables $2" ;;
+    hold) start_holder "$2" ;;
+    run) start_run "$2" "$3" ;;
+    log) tell_log "$2" ;;
+    verify) each_holder ask ;;
+    drop)
+        mute=yes
+        release "$2"
+        speak
+        ;;
+    release)
+        [ -n "$lapsed" ] || due='the client asked for it'
+        ;;
+    bye) over=bye ;;
+    eof) due=${due:-'the client is gone'} over=yes ;;
+    esac
+}
+
+each_holder() {
+    for one in $holders; do
+        "$1" "$one"
+    done
+}
+
+ask() {
+    eval "[ -n \"\$end_$1\" ] || printf 'verify\n' >&\$input_$1"
+}
+
+# Time. The lease and the cap are counted in ticks of this machine, so that
+# they stand still while it does.
+
+tick() {
+    timer=$1
+    [ "$timer" = 0 ] || kill -USR1 "$timer"
+    ticks=$((ticks + 1)) silent=$((silent + 1)) age=$((age + 1))
+    if [ "$silent" -gt "$lease" ]; then
+        due=${due:-"the client was not heard for $lease s"}
+        [ "$silent" -le $((lease * 3)) ] || over=yes
+    elif [ -n "$cap" ] && [ "$age" -ge "$cap" ]; then
+        due=${due:-"the longest time allowed is over, $cap s"}
+    fi
+    [ -z "$run_id" ] || tick_run
+}
+
+# The beats are the only clock that can tell of a stopped timer. It takes two
+# of them, some seconds apart, as after a standstill of the machine many
+# arrive at once, before the first tick.
+check_timer() {
+    read -r now _ </proc/uptime || return
+    now=${now%.*}
+    if [ "$ticks" != "$beat_ticks" ]; then
+        beat_ticks=$ticks beat_time=$now stalled=''
+    elif [ -z "$stalled" ]; then
+        [ $((now - beat_time)) -lt 4 ] || stalled=$now
+    elif [ $((now - stalled)) -ge 2 ]; then
+        stalled=''
+        [ "$timer" = 0 ] || kill -KILL "$timer"
+        timer_gone
+    fi
+}
+
+timer_gone() {
+    [ "$timer" != 0 ] || return
+    timer=0
+    due=${due:-'its timer is gone'}
+    # Nothing will be held any more, but what is released is waited for.
+    while sleep 1; do
+        printf 'tick 0\n' >&3 || exit
+    done </dev/null >/dev/null 2>&1 &
+    ticker=$!
+}
+
+# Children. Each has a session of its own, and no descriptors but its own
+# three, so that it keeps no lock and no pipe of another one open.
+
+shut() {
+    exec 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+}
+
+prepare() {
+    last=$1
+    [ -z "$broken" ] && mkdir -p "d.$1" &&
+        make_room "pid.$1" 32 && make_room "end.$1" 32 && make_room "said.$1" 32 &&
+        : >"log.$1" && : >"out.$1" && mkfifo "in.$1" "say.$1" "err.$1" && return
+    eval "end_$1=73"
+    say exit "$1" 73
+    return 1
+} 2>/dev/null
+
+start_holder() {
+    for fd in 4 5 6 7 8 9 none; do
+        eval "[ -n \"\$used_$fd\" ]" || break
+    done
+    [ "$fd" != none ] && [ -z "$lapsed" ] && prepare "$1" || { say exit "$1" 73; return; }
+    eval "exec $fd<>in.$1; used_$fd=$1 input_$1=$fd holder_$1=yes"
+    holders="$1 $holders"
+    keep err "$1" log
+    listen "$1" <"say.$1" >/dev/null 2>&1 &
+    host "$1" holder <"in.$1" >"say.$1" 2>"err.$1" &
+}
+
+start_run() {
+    prepare "$1" || return
+    run_id=$1 run_left=$2 run_end='' run_late=''
+    keep err "$1" log
+    keep say "$1" out
+    host "$1" run </dev/null >"say.$1" 2>"err.$1" &
+}
+
+# keep PIPE ID FILE: a process that keeps the first 64 KiB that come through
+# a pipe, and reads on. dd writes what it has read at once.
+keep() {
+    (
+        shut
+        exec $setsid sh -c 'dd bs=1 count="$1" >>"$2" 2>/dev/null; cat >/dev/null; printf "logged %s\n" "$3" >&3' \
+            xloud-log "$log_bytes" "$3.$2" "$1_$2"
+    ) <"$1.$2" >/dev/null 2>&1 &
+    eval "keeper_$1_$2=$!"
+}
+
+# listen ID: tells main what a holder says, of its other lines some. Its host
+# says the last word.
+listen() {
+    shut
+    count=0
+    while IFS= read -r line; do
+        count=$((count + 1))
+        case $line in
+        "$nonce exit "*)
+            printf 'exit %s %s\n' "$1" "${line##* }" >&3
+            exit
+            ;;
+        ready | 'ready '* | held | 'held '*)
+            [ "$count" -gt 4096 ] || pass_on "$1" "$line" || exit
+            ;;
+        released)
+            printf 'yes\n' 1<>"said.$1"
+            printf 'released %s\n' "$1" >&3 || exit
+            ;;
+        *) [ "$count" -gt 64 ] || printf '%.1000s\n' "$line" >>"log.$1" ;;
+        esac
+    done
+}
+
+pass_on() {
+    rest=${2#"${2%% *}"}
+    rest=${rest# }
+    if [ ${#rest} -gt 4096 ]; then
+        rest=
+    fi
+    while [ -n "$rest" ]; do
+        piece=$(printf "%.${chunk}s" "$rest")
+        printf 'part %s %s\n' "$1" "$piece" >&3 || return
+        rest=${rest#"$piece"}
+    done
+    printf '%s %s\n' "${2%% *}" "$1" >&3
+}
+
+# host ID KIND: runs the file of a holder or a hook, waits, and says its end.
+host() {
+    shut
+    id=$1 kind=$2
+    if [ "$kind" = run ]; then
+        # A shell can't undo what it found ignored, but this one set it.
+        trap - HUP INT PIPE
+    fi
+    cd "d.$id" || exit
+    decode
+    exec 8>&3 3>&-
+    "$@" 8>&- &
+    pid=$!
+    cd "$scratch" || exit
+    printf '%s\n' "$pid" 1<>"pid.$id"
+    printf 'pid %s %s\n' "$id" "$pid" >&8
+    wait "$pid"
+    code=$?
+    printf '%s\n' "$code" 1<>"end.$id"
+    if [ "$kind" = run ] || ! printf '%s exit %s\n' "$nonce" "$code"; then
+        printf 'exit %s %s\n' "$id" "$code" >&8
+    fi
+} 
+
+# decode: sets "$@" of its caller, which is why it is not a function.
+# $words and $variables hold words in the notation of printf %b.
+decode='
+    interpret file
+    if [ "$kind" = run ]; then
+        set -- env -i "PATH=$PATH" ${HOME:+"HOME=$HOME"} ${LANG:+"LANG=$LANG"} ${TZ:+"TZ=$TZ"}
+    else
+        set -- env
+    fi
+    for word in $variables "XLOUD_RUN_FOLDER=$scratch/d.$id"; do
+        value=$(printf "%bx" "$word")
+        set -- "$@" "${value%x}"
+    done
+    set -- "$@" $setsid ${interpreter:+"$interpreter"} ${argument:+"$argument"} "$scratch/d.$id/file"
+    for word in $words; do
+        value=$(printf "%bx" "$word")
+        set -- "$@" "${value%x}"
+    done
+'
+
+# A file in memory may not be executable (mount option noexec), so a script is
+# given to its interpreter, as execve(2) says under "Interpreter scripts".
+interpret() {
+    interpreter='' argument=''
+    IFS= read -r line <"$1"
+    case $line in
+    '#!'*)
+        line=${line#??}
+        line=${line#"${line%%[! 	]*}"}
+        interpreter=${line%%[ 	]*}
+        argument=${line#"$interpreter"}
+        argument=${argument#"${argument%%[! 	]*}"}
+        argument=${argument%"${argument##*[! 	]}"}
+        ;;
+    *ELF*) chmod 700 "$1" ;;
+    *) interpreter=sh ;;
+    esac
+}
+
+child_ended() {
+    eval "[ -z \"\$end_$1\" ]" || return
+    eval "end_$1=$2"
+    make_room "pid.$1" 8
+    if [ "$1" = "$run_id" ]; then
+        run_end=$2
+        return
+    fi
+    say exit "$1" "$2"
+}
+
+# Hooks and other things that run and end.
+
+tick_run() {
+    if [ -n "$run_end" ]; then
+        run_ended
+        return
+    fi
+    run_left=$((run_left - 1))
+    case $run_left in
+    0)
+        run_late=yes
+        signal TERM "$run_id"
+        ;;
+    -2) signal KILL "$run_id" ;;
+    -4) child_ended "$run_id" stuck ;;
+    esac
+}
+
+run_ended() {
+    [ -z "$run_late" ] || signal KILL "$run_id"
+    say ran "$run_id" "$run_end" "${run_late:-no}"
+    end_keepers "$run_id"
+    run_id=''
+}
+
+end_run() {
+    mute=yes run_left=1
+    until=$((ticks + 8))
+    while [ -n "$run_id" ] && [ "$ticks" -lt "$until" ]; do
+        next_event
+    done
+}
+
+# A keeper ends by itself, unless a process that was left behind has its pipe.
+end_keepers() {
+    for one in "err_$1" "say_$1"; do
+        eval "[ -n \"\$logged_$one\" ] || [ -z \"\$keeper_$one\" ] ||
+            kill -KILL -\$keeper_$one || kill -KILL \$keeper_$one"
+    done
+}
+
+signal() {
+    eval "target=\$pid_$2"
+    [ -z "$target" ] || kill "-$1" "-$target" || kill "-$1" "$target"
+} 2>/dev/null
+
+tell_log() {
+    for file in "out.$1" "log.$1"; do
+        while IFS= read -r line || [ -n "$line" ]; do
+            while [ ${#line} -gt $chunk ]; do
+                piece=$(printf "%.${chunk}s" "$line")
+                line=${line#"$piece"}
+                say text "$1" "$piece"
+            done
+            say line "$1" "$line"
+            line=
+        done <"$file"
+        say end "$1" "${file%.*}"
+    done
+}
+
+# Release: everything first, and only then a word about it, as the pipe to the
+# client may be full.
+
+lapse() {
+    lapsed=$due mute=yes
+    each_holder release
+    done_lines=''
+    each_holder add_done
+    write_report "${due:-it was ended}" "$done_lines"
+    say lapsed "${due:-it was ended}"
+    speak
+}
+
+speak() {
+    mute=''
+    printf '%s' "$later" 2>/dev/null
+    later=''
+}
+
+# release ID: how_ID is how it ended: before it was asked, asked, or by force.
+release() {
+    eval "[ -z \"\$how_$1\" ]" || return
+    if eval "[ -n \"\$end_$1\" ]"; then
+        eval "how_$1=before"
+    else
+        eval "how_$1=asked; fd=\$input_$1"
+        signal CONT "$1"
+        printf 'release\n' >&"$fd"
+    fi
+    eval "exec \$input_$1>&-; used_\$input_$1="
+    await_end "$1" "$grace" ||
+        { eval "how_$1=terminated"; signal TERM "$1"; await_end "$1" 3; } ||
+        { eval "how_$1=killed"; signal KILL "$1"; await_end "$1" 3; } ||
+        eval "how_$1=stuck"
+    eval "how=\$how_$1 code=\${end_$1:-unknown} said=\${said_$1:-no}"
+    say "done" "$1" "$how" "$code" "$said"
+    end_keepers "$1"
+}
+
+add_done() {
+    eval "done_lines=\"\${done_lines}done $1 \$how_$1 \${end_$1:-unknown} \${said_$1:-no}\$newline\""
+}
+
+await_end() {
+    until=$((ticks + $2))
+    while eval "[ -z \"\$end_$1\" ]"; do
+        [ "$ticks" -lt "$until" ] || return 1
+        seen=$ticks
+        next_event
+        [ "$ticks" = "$seen" ] || is_alive "$1" || eval "end_$1=unknown"
+    done
+}
+
+is_alive() {
+    eval "target=\$pid_$1"
+    [ -z "$target" ] || kill -0 "$target"
+}
+
+finish() {
+    trap '' TERM
+    cd /
+    if [ "$over" = bye ] || [ -z "$holders" ]; then
+        rm -f "$home/report"
+    fi
+    rm -rf "$scratch" "$home/lock.d"
+    kill -KILL "$relay" $ticker
+    case $timer in '' | 0) ;; *) kill -KILL "$timer" ;; esac
+    exit 0
+}
+
+# timer MAIN SCRATCH HOME
+
+timer() {
+    trap '' HUP INT PIPE
+    trap 'quiet=0' USR1
+    main=$1 scratch=$2 home=$3 quiet=0
+    while [ "$quiet" -le "$lease" ]; do
+        # It keeps the guard's pipe and the lock to itself.
+        sleep 1 >/dev/null 3>&- 9>&- || exit
+        quiet=$((quiet + 1))
+        if ! printf 'tick %s\n' $$ >&3; then
+            take_over 'the supervisor was killed'
+        fi
+    done
+    kill -KILL "$main"
+    take_over 'the supervisor did not move'
+}
+
+# take_over WHY: main is gone, so each holder has read the end of its input.
+take_over() {
+    sleep 1
+    done_lines=''
+    end_all "$scratch"
+    case $(tell_report) in
+    *"report run $nonce"*) ;;
+    *) write_report "$1" "$done_lines" ;;
+    esac
+    rm -rf "$scratch" "$home/lock.d"
+    exit 0
+}
+
+# end_all FOLDER: sees to it that no child of a main that is gone is left.
+end_all() {
+    id=0
+    while id=$((id + 1)) && [ -e "$1/pid.$id" ]; do
+        end=
+        read -r end <"$1/end.$id"
+        how=asked
+        [ -n "$end" ] || end_one "$1" "$id"
+        read -r end <"$1/end.$id"
+        read -r said <"$1/said.$id"
+        done_lines="${done_lines}done $id $how ${end:-unknown} ${said:-no}$newline"
+    done
+}
+
+end_one() {
+    pid_1='' seconds=0
+    read -r pid_1 <"$1/pid.$2"
+    signal CONT 1
+    while is_alive 1 && [ "$seconds" -lt $((grace + 6)) ]; do
+        if [ "$seconds" = "$grace" ]; then
+            how=terminated
+            signal TERM 1
+        elif [ "$seconds" = $((grace + 3)) ]; then
+            how=killed
+            signal KILL 1
+        fi
+        sleep 1
+        seconds=$((seconds + 1))
+    done
+    ! is_alive 1 || how=stuck
+} 2>/dev/null
+
+# What a supervisor left whose timer was killed with it. Its children are
+# known by the folder that they work in.
+end_leftovers() {
+    set +f
+    for old in "$home"/run.*; do
+        for file in "$old"/pid.*; do
+            pid=
+            read -r pid 2>/dev/null <"$file"
+            case $(readlink "/proc/${pid:-none}/cwd") in
+            "$old"*) ;;
+            *) rm -f "$file" ;;
+            esac
+        done
+        done_lines=
+        end_all "$old"
+        rm -rf "$old"
+    done
+    set -f
+} 2>/dev/null
+
+case $role in
+timer)
+    shift 6
+    timer "$@"
+    ;;
+*)
+    run=$7
+    begin "$role"
+    ;;
+esac

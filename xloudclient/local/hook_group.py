@@ -1,0 +1,174 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""The process group of a hook.
+
+It is what is ended when a hook takes too long, so that no part of a pre hook
+is at work any more when its post hook starts. Its session is its own, too:
+Ctrl-C at the terminal is for us, and we are to run the posts.
+"""
+
+import contextlib
+import os
+import pathlib
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+#: How much of a hook's output is kept; the end of it.
+OUTPUT_BYTES = 64 * 1024
+
+#: How much of that is quoted in a reason.
+QUOTED_CHARACTERS = 300
+
+POLL_SECONDS = 0.02
+
+
+class HookGroup:
+    """The process group of a running hook, and what it writes.
+
+    :raises OSError: it could not be started
+    """
+
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str]
+    ) -> None:
+        self._process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None  # noqa: S101  for mypy
+        self._pipe = self._process.stdout
+        os.set_blocking(self._pipe.fileno(), False)
+        self._is_pipe_open = True
+        self._is_lost = False
+        self._output = b''
+
+    @property
+    def quotation(self) -> str:
+        """The end of the output, fit to be shown on a terminal."""
+        text = self._output.decode(errors='replace').strip()
+        quoted = escape(text[-QUOTED_CHARACTERS:])
+        return f'; it said: {quoted}' if quoted else ''
+
+    def ends_within(self, seconds: float) -> bool:
+        """Wait for the hook itself, and read on; say whether it ended.
+
+        The end of its output is no sign: a process that it left behind may
+        keep the pipe open for ever.
+        """
+        deadline = time.monotonic() + seconds
+        while not self._has_ended():
+            if time.monotonic() >= deadline:
+                return False
+            self._read(POLL_SECONDS)
+        return True
+
+    def terminate(self, grace: float) -> None:
+        """Ask the whole group to end, and wait ``grace`` seconds for it."""
+        self._signal(signal.SIGTERM)
+        self.ends_within(grace)
+
+    def finish(self, grace: float) -> int | None:
+        """End what is left of the group, and reap the hook.
+
+        :returns: its exit status; None if it is not known
+        """
+        # The hook is not reaped yet, so that its number, which is the
+        # group's as well, can't have been given to somebody else.
+        self._signal(signal.SIGKILL)
+        if self.ends_within(grace):
+            self._drain()
+        self._pipe.close()
+        try:
+            status = self._process.wait(grace)
+        except subprocess.TimeoutExpired:
+            return None
+        self._await_group(grace)
+        return None if self._is_lost else status
+
+    def _has_ended(self) -> bool:
+        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        try:
+            return os.waitid(os.P_PID, self._process.pid, flags) is not None
+        except ChildProcessError:
+            self._is_lost = True
+            return True
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+    def _await_group(self, seconds: float) -> None:
+        """Wait until nothing of the group is left."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and is_alive(self._process.pid):
+            time.sleep(POLL_SECONDS)
+
+    def _read(self, seconds: float) -> bool:
+        """Wait for output and keep its end; say whether there was some."""
+        if not self._is_pipe_open:
+            time.sleep(seconds)
+            return False
+        if not select.select([self._pipe], [], [], seconds)[0]:
+            return False
+        chunk = self._pipe.read(OUTPUT_BYTES) or b''
+        self._is_pipe_open = bool(chunk)
+        self._output = (self._output + chunk)[-OUTPUT_BYTES:]
+        return self._is_pipe_open
+
+    def _drain(self) -> None:
+        """Read what was written before the end: a pipe holds 1 MiB at most
+        (pipe(7)), and what somebody still writes is not waited for."""
+        for _ in range(16):
+            if not self._read(0):
+                return
+
+
+def is_alive(group: int) -> bool:
+    """Whether a process of the group can still do something.
+
+    A zombie can't; it stays for as long as its parent cares to leave it,
+    which in a container may be for ever.
+    """
+    try:
+        os.killpg(group, 0)
+    except OSError:
+        return False
+    return any(_is_at_work(one, group) for one in _process_statuses())
+
+
+def _process_statuses() -> Iterator[list[str]]:
+    """Yield state, parent and group of each process (proc(5))."""
+    for folder in pathlib.Path('/proc').glob('[0-9]*'):
+        with contextlib.suppress(OSError):
+            text = (folder / 'stat').read_text(errors='replace')
+            yield text.rpartition(')')[2].split()[:3]
+
+
+def _is_at_work(status: list[str], group: int) -> bool:
+    return status[2] == str(group) and status[0] not in 'ZX'
+
+
+def escape(text: str) -> str:
+    """Return the text without anything that a terminal would act on."""
+    return ''.join(
+        one if one.isprintable() else one.encode('unicode_escape').decode()
+        for one in text
+    )

@@ -1,0 +1,112 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+
+import datetime
+
+import testtools
+
+from xloudclient.consistency import forecast, naming
+from xloudclient.consistency.errors import (
+    ExitCode,
+    Misuse,
+    NotQuiesced,
+    most_urgent,
+)
+from xloudclient.consistency.plan import Kind
+from xloudclient.tests.fakes import world as fakes
+
+NOW = datetime.datetime(2026, 3, 18, 14, 5, 9, tzinfo=datetime.UTC)
+
+
+class TestNames(testtools.TestCase):
+    def fill(self, template, server='web-server'):
+        return naming.fill(template, server, 'ID', 'RUN', NOW)
+
+    def test_the_default(self):
+        self.assertEqual('web-server-2026-03-18', self.fill(naming.DEFAULT))
+
+    def test_every_field(self):
+        self.assertEqual(
+            'web-server ID 140509 RUN',
+            self.fill('{server} {server_id} {time} {run}'),
+        )
+
+    def test_a_taken_name_gets_the_time(self):
+        self.assertEqual('a-140509', naming.distinguish('a', NOW))
+
+    def test_names_are_cut(self):
+        name = self.fill('{server}', 'x' * 300)
+        self.assertEqual(255, len(name))
+        self.assertEqual(255, len(naming.distinguish(name, NOW)))
+
+    def test_what_a_server_is_called_is_not_a_template(self):
+        self.assertEqual('{date}', self.fill('{server}', '{date}'))
+
+    def test_wrong_templates(self):
+        for template in (
+            '{host}',
+            '{server.__class__}',
+            '{server!r}',
+            '{date:>10}',
+            '{',
+            '{}',
+            '{0}',
+            '',
+            ' ',
+        ):
+            self.assertRaises(Misuse, naming.check, template, False)
+
+    def test_several_servers_need_different_names(self):
+        self.assertRaises(Misuse, naming.check, '{date}', True)
+        naming.check('{server_id}', True)
+
+
+class TestForecast(testtools.TestCase):
+    def test_a_measured_hold_counts_most(self):
+        found = forecast.predict(fakes.plan(), 1500, 10**12)
+        self.assertEqual((1.5, True), (found.seconds, found.is_measured))
+
+    def test_estimates(self):
+        plan = fakes.plan()
+        self.assertEqual(
+            10.0, forecast.predict(plan, None, 1_500_000_000).seconds
+        )
+        self.assertIsNone(forecast.predict(plan, None, 0).seconds)
+        plan = fakes.plan(kind=Kind.VOLUME)
+        self.assertEqual(10.0, forecast.predict(plan, None, 10**12).seconds)
+
+    def refuse(self, seconds, is_measured):
+        return forecast.refuse(
+            fakes.plan(), forecast.Forecast(seconds, is_measured)
+        )
+
+    def test_what_fits_is_not_warned_of(self):
+        self.assertEqual('', self.refuse(60.0, True))
+        self.assertEqual('', self.refuse(None, False))
+
+    def test_an_estimate_is_refused_over_twice_the_limit(self):
+        self.assertIn('predicted', self.refuse(120.0, False))
+        self.assertRaises(NotQuiesced, self.refuse, 120.1, False)
+
+    def test_a_measurement_is_refused_over_the_limit(self):
+        error = self.assertRaises(NotQuiesced, self.refuse, 60.1, True)
+        self.assertIn('--max-freeze', error.advice)
+
+
+class TestUrgency(testtools.TestCase):
+    def test_the_most_urgent_code_of_several_servers(self):
+        order = [6, 130, 143, 129, 4, 3, 7, 1, 75, 5, 0]
+        for at, code in enumerate(order):
+            codes = [ExitCode(one) for one in reversed(order[at:])]
+            self.assertEqual(code, most_urgent(codes))
+        self.assertEqual(0, most_urgent([]))
