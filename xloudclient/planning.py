@@ -269,7 +269,7 @@ class Planner:
         for hook in wanted.hooks:
             if hook.place is Place.GUEST:
                 raise NotQuiesced(
-                    f'the guest is {target.state}, so {hook.path} can\'t run '
+                    f"the guest is {target.state}, so {hook.path} can't run "
                     'in it'
                 )
         return dataclasses.replace(wanted, quiescers=(), is_auto=False)
@@ -309,8 +309,7 @@ class Planner:
 
     def _is_trusted(self, target: Target) -> bool:
         return bool(
-            self.options.trust_metadata
-            or target.project_id == self.project_id
+            self.options.trust_metadata or target.project_id == self.project_id
         )
 
     def _with_guest(self, plan: Plan, server: Mapping[str, Any]) -> Prepared:
@@ -322,7 +321,9 @@ class Planner:
         host = options.ssh_host or metadata.get('xloud:ssh_host')
         guest = access.read(
             host
-            or choose_address(server, options.address_type or '', options.family),
+            or choose_address(
+                server, options.address_type or '', options.family
+            ),
             options,
             metadata,
         )

@@ -18,6 +18,7 @@ waits; each server's run has a thread of its own, so that one that hangs keeps
 no other from its release.
 """
 
+import logging
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -37,6 +38,10 @@ from xloudclient.local.journal import FileJournal, runs_folder
 from xloudclient.local.progress import Progress
 from xloudclient.local.signals import Interruption, interruptible
 from xloudclient.local.turns import Turns
+
+LOG = logging.getLogger(__name__)
+
+__all__ = ('Failure', 'Wired', 'exit_code', 'prepare')
 
 
 class Wired:
@@ -90,6 +95,9 @@ class Wired:
                 outcome = self._execute(prepared, clock)
             except Failure as failure:
                 outcome = refused(plan, failure)
+            except Exception as error:
+                LOG.exception('unexpected')
+                outcome = refused(plan, Failure(f'unexpected: {error!r}'))
         self._outcomes[plan.run_id] = outcome
 
     def _execute(
@@ -129,7 +137,7 @@ def prepare(
     conn = client_manager.sdk_connection
     cloud = OpenStack(conn)
     planner = planning.Planner(
-        options, wanted, cloud, client_manager.auth_ref.project_id
+        options, wanted, cloud, conn.current_project_id
     )
     prepared = [planner.plan(server) for server in options.servers]
     return Wired(prepared, cloud, options, progress)

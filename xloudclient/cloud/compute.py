@@ -51,13 +51,11 @@ class Servers:
             found = sdk_utils.maximum_supported_microversion(
                 self._conn.compute, MICROVERSION
             )
-            if not sdk_utils.supports_microversion(
-                self._conn.compute, OLDEST
-            ):
+            if not sdk_utils.supports_microversion(self._conn.compute, OLDEST):
                 raise Refused(
                     f'Nova is too old: microversion {OLDEST} is needed'
                 )
-            self._version = found
+            self._version = found or MICROVERSION
         return self._version
 
     def _get(self, path: str, **params: str) -> dict[str, Any]:
@@ -119,7 +117,7 @@ class Servers:
         state = STATES.get(server['OS-EXT-STS:vm_state'])
         if state is None:
             raise Failure(
-                f'a server that is {server["status"]} can\'t be snapshotted'
+                f"a server that is {server['status']} can't be snapshotted"
             )
         return Target(
             id=server['id'],

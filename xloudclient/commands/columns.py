@@ -13,8 +13,6 @@
 
 """Values that look different to people and to programs."""
 
-from typing import Any
-
 from cliff import columns
 
 
@@ -28,11 +26,11 @@ class Seconds(columns.FormattableColumn[float | None]):
         return None if self._value is None else round(self._value, 3)
 
 
-class Words(columns.FormattableColumn[tuple[str, ...]]):
+class Words(columns.FormattableColumn[list[str]]):
     """Several words: joined by commas in a table, a list elsewhere."""
 
     def human_readable(self) -> str:
         return ', '.join(self._value)
 
-    def machine_readable(self) -> list[Any]:
-        return list(self._value)
+    def machine_readable(self) -> list[str]:
+        return self._value

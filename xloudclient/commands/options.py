@@ -15,6 +15,8 @@
 
 import argparse
 import re
+from collections.abc import Sequence
+from typing import Any
 
 from osc_lib.cli import parseractions
 
@@ -58,7 +60,7 @@ class SnapshotProperty(parseractions.KeyValueAction):
         self,
         parser: argparse.ArgumentParser,
         namespace: argparse.Namespace,
-        values: object,
+        values: str | Sequence[Any] | None,
         option_string: str | None = None,
     ) -> None:
         key = str(values).partition('=')[0]
@@ -249,12 +251,16 @@ def add_quiescing(parser: argparse.ArgumentParser) -> None:
 
 
 HOOKS = {
-    '--hook': _('Run a script here: pre before anything is quiesced, post '
-                'after the release'),
+    '--hook': _(
+        'Run a script here: pre before anything is quiesced, post '
+        'after the release'
+    ),
     '--pre-hook': _('Run a script here before anything is quiesced'),
     '--post-hook': _('Run a script here after the release'),
-    '--guest-hook': _('Run a script in the guest: pre before the quiescers, '
-                      'post after their release'),
+    '--guest-hook': _(
+        'Run a script in the guest: pre before the quiescers, '
+        'post after their release'
+    ),
     '--guest-pre-hook': _('Run a script in the guest before the quiescers'),
     '--guest-post-hook': _('Run a script in the guest after their release'),
 }
@@ -332,9 +338,7 @@ def add_guest_access(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--trust-metadata',
         action='store_true',
-        help=_(
-            "Follow xloud: metadata also of other projects' servers"
-        ),
+        help=_("Follow xloud: metadata also of other projects' servers"),
     )
     _add_address(parser)
 

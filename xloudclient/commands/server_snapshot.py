@@ -180,9 +180,9 @@ def _long(outcome: Any) -> tuple[Any, ...]:
     return (
         outcome.plan.target.id,
         str(outcome.plan.target.kind),
-        columns.Words(requested.volume_snapshots if requested else ()),
-        columns.Words(outcome.quiesced),
-        columns.Words(outcome.hooks),
+        columns.Words(list(requested.volume_snapshots if requested else ())),
+        columns.Words(list(outcome.quiesced)),
+        columns.Words(list(outcome.hooks)),
         outcome.plan.run_id,
         outcome.reason,
     )

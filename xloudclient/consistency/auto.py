@@ -34,9 +34,9 @@ def resolve(plan: Plan, found: Mapping[str, Any], may_freeze: bool) -> Plan:
     :raises NotQuiesced: something runs that no quiescer here knows
     """
     if others := found.get('other'):
-        names = ', '.join(sorted(map(str, others)))
+        listed = ', '.join(sorted(map(str, others)))
         raise NotQuiesced(
-            f'auto found {names} in the guest, which it can\'t quiesce',
+            f"auto found {listed} in the guest, which it can't quiesce",
             'Name your own holding hook with --quiesce ./FILE, or name what '
             'is to be quiesced.',
         )

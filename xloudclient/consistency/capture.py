@@ -18,15 +18,18 @@ image-backed                     the Glance image has any status but
                                  ``queued``
 volume-backed, attached volumes  every Cinder snapshot is ``available``
 failed                           the image is gone; or the server's task was
-                                 seen over and the image, read again after
-                                 that, is still ``queued``; or a Cinder
+                                 seen over and the image, read five seconds
+                                 after that, is still ``queued``; or a Cinder
                                  snapshot is gone or in error
 ===============================  =========================================
 
 Not the API's reply (the disk is copied long after it), not ``task_state``
 (libvirt's driver passes ``image_uploading`` once before it copies anything)
 and not an instance action's event (since Nova 33 it says Success at once).
-``active`` would be minutes late. Sources: ``nova/virt/libvirt/driver.py``
+``active`` would be minutes late. Why five seconds: with RBD, Nova's task ends
+when Glance has *accepted* the new location, and the image leaves ``queued``
+a moment later (``glance/async_/flows/location_import.py``; seen with Nova 34
+and Glance 33: 0.2 s). Sources: ``nova/virt/libvirt/driver.py``
 ``snapshot()`` and ``_live_snapshot()``; ``nova/compute/api.py``
 ``snapshot_volume_backed()``; ``glance/api/v2/image_data.py`` ``upload()``,
 which sets ``saving`` as the first byte of the finished copy arrives.
@@ -36,6 +39,9 @@ Nothing else in this package decides when to release.
 
 import dataclasses
 import enum
+
+#: Seconds that an image may stay ``queued`` after Nova's task was seen over.
+SETTLE_SECONDS = 5.0
 
 #: Glance hides ``killed`` images; the others precede a 404.
 GONE = (None, 'deleted', 'pending_delete', 'killed')
@@ -52,14 +58,15 @@ class Seen:
     """What one look at the cloud showed.
 
     :param image: the image's status; None if it is gone
-    :param was_task_over: the server's task was seen over *before* the image
-        was read; always False for a volume-backed server, which has no task
+    :param since_task_over: seconds from when the server's task was seen over
+        to when the image was read; None if it was not seen over, and for a
+        volume-backed server, which has no task
     :param volumes: the Cinder snapshots' statuses; None for one that is gone
     :param is_volume_backed: the image holds no data of its own
     """
 
     image: str | None
-    was_task_over: bool = False
+    since_task_over: float | None = None
     volumes: tuple[str | None, ...] = ()
     is_volume_backed: bool = False
 
@@ -92,7 +99,7 @@ def _judge_image(seen: Seen) -> Judgement:
         )
     if seen.image != 'queued' or seen.is_volume_backed:
         return Judgement(Verdict.CAPTURED)
-    if seen.was_task_over:
+    if (seen.since_task_over or 0.0) >= SETTLE_SECONDS:
         return Judgement(
             Verdict.FAILED,
             'Nova ended its task and left the image in status queued',

@@ -40,7 +40,7 @@ def conclude(plan: Plan, hold: Hold, progress: Progress) -> Outcome:
         hooks=tuple(hold.hook_log),
         reason=_reason(progress, failure),
         message=_sentence(plan, hold, progress, failure) if failure else '',
-        leaves_something=bool(progress.leftovers)
+        leaves_something=bool(progress.leftovers or progress.unfound)
         or isinstance(failure, ReleaseFailed),
     )
 
@@ -86,9 +86,7 @@ def _unrecorded(progress: Progress) -> Failure | None:
     )
 
 
-def _status(
-    plan: Plan, progress: Progress, failure: Failure | None
-) -> Status:
+def _status(plan: Plan, progress: Progress, failure: Failure | None) -> Status:
     if progress.is_discarded and progress.proof:
         return Status.DISCARDED
     if progress.is_active:
@@ -99,9 +97,8 @@ def _status(
         )
         return Status.FAILED if vanished else Status.CAPTURED
     is_untouched = progress.requested is None and not progress.is_unsure
-    if failure is None or is_untouched and (
-        failure.exit_code is not ExitCode.CAPTURE_FAILED
-    ):
+    is_failed = failure and failure.exit_code is ExitCode.CAPTURE_FAILED
+    if failure is None or (is_untouched and not is_failed):
         return Status.SKIPPED
     return Status.FAILED
 
@@ -119,7 +116,7 @@ def _sentence(
         f'{plan.target.name}: {failure}.',
         _guest_state(hold, failure),
         _snapshot_state(progress),
-        failure.advice,
+        failure.advice or progress.unfound,
     ]
     return ' '.join(part for part in parts if part)
 

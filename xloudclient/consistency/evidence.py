@@ -79,7 +79,7 @@ class Holder:
 
     @property
     def gives(self) -> Consistency:
-        """The class it declares; a built-in can't declare more than its own."""
+        """The class it declares; a built-in's own is the most it can."""
         declared = self.ready.gives
         own = self.quiescer.gives
         if own is None:
@@ -156,9 +156,7 @@ def prove_idle(state: GuestState, seen_after: GuestState | None) -> Proof:
         return Proof(Consistency.NONE, 'it was started during the capture')
     if state is GuestState.PAUSED:
         return Proof(Consistency.CRASH, 'paused')
-    return Proof(
-        Consistency.CRASH, "stopped (whether cleanly can't be seen)"
-    )
+    return Proof(Consistency.CRASH, "stopped (whether cleanly can't be seen)")
 
 
 def prove(
@@ -188,10 +186,7 @@ def _judge(
 ) -> tuple[Consistency, str]:
     disks = captured_disks(plan, facts)
     frozen = {
-        disk
-        for one in holders
-        if one.is_proven
-        for disk in one.ready.frozen
+        disk for one in holders if one.is_proven for disk in one.ready.frozen
     }
     is_frozen = bool(disks) and disks <= frozen
     several = count_disks(plan) > 1

@@ -45,9 +45,7 @@ class Forecast:
         return f'{self.seconds:.1f} s ({how})'
 
 
-def predict(
-    plan: Plan, measured_ms: int | None, used_bytes: int
-) -> Forecast:
+def predict(plan: Plan, measured_ms: int | None, used_bytes: int) -> Forecast:
     """Predict the hold of a plan that holds something.
 
     :param measured_ms: ``xloud_frozen_ms`` of this server's last snapshot

@@ -18,7 +18,8 @@ reverse. Once anything has started, every post runs and every holder is
 released, each on its own: one failure never stops the next.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 
 from xloudclient.consistency.errors import (
     Busy,
@@ -29,7 +30,12 @@ from xloudclient.consistency.errors import (
 )
 from xloudclient.consistency.evidence import Holder
 from xloudclient.consistency.plan import Hook, Place, Plan, Quiescer
-from xloudclient.consistency.ports import HookOutcome, HookState, World
+from xloudclient.consistency.ports import (
+    HookOutcome,
+    HookRunner,
+    HookState,
+    World,
+)
 
 #: Seconds after which a guest that is not heard releases on its own.
 LEASE_SECONDS = 15.0
@@ -65,6 +71,13 @@ class Hold:
         return self.began is not None and self.ended is None
 
     @property
+    def deadline(self) -> float | None:
+        """When ``--max-freeze`` runs out; None if nothing is held."""
+        if self.began is None or self.ended is not None:
+            return None
+        return self.began + self.plan.budget.max_freeze
+
+    @property
     def frozen_seconds(self) -> float | None:
         """From the first lock requested to the last one released."""
         if self.began is None or self.ended is None:
@@ -84,11 +97,11 @@ class Hold:
         for place in (Place.HERE, Place.GUEST):
             for hook in self._hooks(place):
                 if hook.pre is not None:
-                    self._attempt(lambda hook=hook: self._pre(hook))
+                    self._attempt(functools.partial(self._pre, hook))
         if self.plan.quiescers:
             self._start_lease()
         for quiescer in self.plan.quiescers:
-            self._attempt(lambda one=quiescer: self._hold(one))
+            self._attempt(functools.partial(self._hold, quiescer))
 
     def _attempt(self, step: Callable[[], None]) -> None:
         """Take a step that ``--on-error continue`` may drop."""
@@ -120,7 +133,7 @@ class Hold:
     def _call(
         self, hook: Hook, phase: str, more: dict[str, str]
     ) -> HookOutcome:
-        runner = self.world.hooks
+        runner: HookRunner = self.world.hooks
         if hook.place is Place.GUEST:
             runner = GuestHooks(self.world)
         self.world.reporter.step(f'{phase}-hook', path=hook.path)
@@ -186,9 +199,8 @@ class Hold:
         try:
             answers = self.world.guest.verify(limit)
         except (GuestLost, TimeoutError) as error:
-            answers = (f'the connection to the guest was lost: {error}',) * len(
-                self.holders
-            )
+            lost = f'the connection to the guest was lost: {error}'
+            answers = (lost,) * len(self.holders)
         self.holders = [
             Holder(one.quiescer, one.ready, answer)
             for one, answer in zip(self.holders, answers, strict=True)
@@ -259,7 +271,11 @@ class GuestHooks:
         self.world = world
 
     def run(
-        self, hook: Hook, phase: str, environment: dict[str, str], timeout: float
+        self,
+        hook: Hook,
+        phase: str,
+        environment: Mapping[str, str],
+        timeout: float,
     ) -> HookOutcome:
         try:
             return self.world.guest.run_hook(hook, phase, environment, timeout)

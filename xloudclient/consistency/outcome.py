@@ -50,6 +50,7 @@ class Progress:
 
     :param is_unsure: a request was sent and its outcome is not known
     :param leftovers: commands that remove what could not be deleted
+    :param unfound: how to find what a lost request may still make
     """
 
     requested: Requested | None = None
@@ -61,6 +62,7 @@ class Progress:
     failure: Failure | None = None
     proof: Proof | None = None
     leftovers: tuple[str, ...] = ()
+    unfound: str = ''
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -185,6 +185,8 @@ class Plan:
     @property
     def needs_guest(self) -> bool:
         """Whether anything is to be done inside the guest."""
-        return self.is_auto or bool(self.quiescers) or any(
-            hook.place is Place.GUEST for hook in self.hooks
+        return (
+            self.is_auto
+            or bool(self.quiescers)
+            or any(hook.place is Place.GUEST for hook in self.hooks)
         )

@@ -13,51 +13,35 @@
 
 """The only loop: quiesce in order, capture, prove, release in reverse.
 
-Every way out of :meth:`Run.execute` goes through the release. Calls to the
-cloud are bounded, so that a hung cloud can't keep the guest held; signals
-end every wait but those on the way back.
+Every way out of :meth:`Run.execute` goes through the release.
 """
 
-import dataclasses
 import logging
 from collections.abc import Callable
-from typing import TypeVar
 
-from xloudclient.consistency import auto, capture, evidence, forecast
+from xloudclient.consistency import auto, evidence, forecast
 from xloudclient.consistency.conclusion import conclude
 from xloudclient.consistency.errors import (
-    Busy,
     CaptureFailed,
-    CloudError,
     Failure,
     GuestLost,
     Interrupted,
     NotQuiesced,
     OutOfTime,
-    Refused,
-    ReplyLost,
 )
 from xloudclient.consistency.hold import Hold
 from xloudclient.consistency.outcome import Outcome, Progress, Result
-from xloudclient.consistency.plan import GuestState, Kind, Plan
-from xloudclient.consistency.ports import GuestFacts, Requested, World
+from xloudclient.consistency.plan import Kind, Plan
+from xloudclient.consistency.ports import GuestFacts, World
+from xloudclient.consistency.taking import Taking
 
 LOG = logging.getLogger(__name__)
-T = TypeVar('T')
 
 #: Seconds between two looks at the cloud while something is held, and after.
 POLL_HELD_SECONDS = 0.25
 POLL_SECONDS = 2.0
-#: The server's task is looked at once in so many looks at the image.
-LOOKS_PER_TASK = 4
-#: Seconds that one call to the cloud may take; a create request may be slow,
-#: as Nova makes the snapshots of a volume-backed server within it.
-CALL_SECONDS = 20.0
-REQUEST_SECONDS = 60.0
 CONNECT_SECONDS = 30.0
 PROBE_SECONDS = 10.0
-#: Seconds to look for a snapshot whose request got no reply.
-FIND_SECONDS = 10.0
 REHEARSAL_SECONDS = 5.0
 
 
@@ -72,9 +56,10 @@ class Run:
     ) -> None:
         self.plan = plan
         self.world = world
-        self.progress = Progress()
         self.facts = GuestFacts()
+        self.progress = Progress()
         self.hold = Hold(plan, world, self._remaining)
+        self.taking = Taking(plan, world, self.progress, self._remaining)
         self._measured_ms = measured_ms
         self._predicted = forecast.Forecast()
         self._deadline = world.clock.now() + plan.budget.total
@@ -103,8 +88,9 @@ class Run:
             self.progress.failure = self.progress.failure or failure
         except Exception as error:
             LOG.exception('unexpected')
-            failure = Failure(f'unexpected {type(error).__name__}: {error}')
-            self.progress.failure = self.progress.failure or failure
+            self.progress.failure = self.progress.failure or Failure(
+                f'unexpected {type(error).__name__}: {error}'
+            )
 
     # The way there
 
@@ -114,8 +100,8 @@ class Run:
         if self.plan.rehearse:
             self._rehearse()
         else:
-            self._request()
-            self._await_capture()
+            self.taking.request()
+            self.taking.await_capture(self._poll)
         self.hold.verify()
 
     def _prepare(self) -> None:
@@ -126,13 +112,7 @@ class Run:
         if self.plan.is_auto:
             self._resolve_auto()
         if self.plan.quiescers:
-            self._predicted = forecast.predict(
-                self.plan, self._measured_ms, self.facts.used_bytes
-            )
-            warning = forecast.refuse(self.plan, self._predicted)
-            self.world.reporter.step(
-                'predicted', hold=str(self._predicted), warning=warning
-            )
+            self._predict()
 
     def _open_guest(self) -> GuestFacts:
         try:
@@ -145,140 +125,29 @@ class Run:
             raise NotQuiesced(f"can't reach the guest: {error}") from error
 
     def _resolve_auto(self) -> None:
-        found = self.world.guest.probe(PROBE_SECONDS)
+        try:
+            found = self.world.guest.probe(PROBE_SECONDS)
+        except (GuestLost, TimeoutError) as error:
+            raise NotQuiesced(f"can't look into the guest: {error}") from error
         may_freeze = self.facts.may_freeze and not self.plan.target.has_agent
-        self.plan = self.hold.plan = auto.resolve(self.plan, found, may_freeze)
+        self.plan = auto.resolve(self.plan, found, may_freeze)
+        self.hold.plan = self.taking.plan = self.plan
         names = [one.name for one in self.plan.quiescers]
         self.world.reporter.step('found', quiescers=names)
+
+    def _predict(self) -> None:
+        self._predicted = forecast.predict(
+            self.plan, self._measured_ms, self.facts.used_bytes
+        )
+        warning = forecast.refuse(self.plan, self._predicted)
+        self.world.reporter.step(
+            'predicted', hold=str(self._predicted), warning=warning
+        )
 
     def _rehearse(self) -> None:
         seconds = self._predicted.seconds or REHEARSAL_SECONDS
         self.world.clock.wait(min(seconds, self._remaining()))
         self._remaining()
-
-    def _request(self) -> None:
-        properties = evidence.requested_properties(self.plan)
-        self.world.journal.write('request', name=self.plan.snapshot_name)
-        self.world.reporter.step('requesting', name=self.plan.snapshot_name)
-        self.progress.is_unsure = True
-        try:
-            found = self._ask(
-                lambda: self.world.cloud.request(self.plan, properties),
-                REQUEST_SECONDS,
-            )
-        except Refused as error:
-            self.progress.is_unsure = False
-            raise refusal(error) from error
-        except (ReplyLost, TimeoutError) as error:
-            self._remaining()
-            found = self._find(f'the request got no reply ({error})')
-        self._accept(found)
-        self._request_volumes(found.image_id)
-
-    def _accept(self, requested: Requested) -> None:
-        self.progress.requested = requested
-        self.progress.is_unsure = False
-        self.world.journal.write('requested', image=requested.image_id)
-        self.world.reporter.step('requested', image=requested.image_id)
-
-    def _find(self, why: str, ignore_signals: bool = False) -> Requested:
-        """Look for what a request without a reply may have made."""
-        end = self.world.clock.now() + FIND_SECONDS
-        while self.world.clock.now() < end:
-            try:
-                found = self._ask(
-                    lambda: self.world.cloud.find_requested(self.plan),
-                    FIND_SECONDS,
-                    ignore_signals,
-                )
-            except (CloudError, TimeoutError):
-                found = None
-            if found is not None:
-                return found
-            self.world.clock.wait(POLL_HELD_SECONDS, ignore_signals)
-            if not ignore_signals:
-                self._remaining()
-        raise CaptureFailed(
-            f'{why} and no snapshot of this run was found',
-            'If one appears later, this finds it: openstack image list '
-            f'--property xloud_run={self.plan.run_id}',
-        )
-
-    def _request_volumes(self, image_id: str) -> None:
-        if self.plan.target.kind is Kind.VOLUME:
-            return
-        for volume in self.plan.captured_volumes:
-            self.world.journal.write('volume-request', volume=volume.id)
-            try:
-                made = self._ask(
-                    lambda one=volume: self.world.cloud.snapshot_volume(
-                        self.plan, one.id, image_id
-                    ),
-                    REQUEST_SECONDS,
-                )
-            except Refused as error:
-                raise refusal(error) from error
-            except (ReplyLost, TimeoutError) as error:
-                self._remaining()
-                raise CaptureFailed(
-                    f'the request for a snapshot of volume {volume.id} got '
-                    f'no reply ({error})'
-                ) from error
-            requested = self.progress.requested
-            assert requested is not None
-            self.progress.requested = dataclasses.replace(
-                requested, volume_snapshots=(*requested.volume_snapshots, made)
-            )
-
-    def _await_capture(self) -> None:
-        was_task_over = False
-        looks = 0
-        while True:
-            looks += 1
-            try:
-                judgement = capture.judge(self._look(was_task_over))
-            except (CloudError, TimeoutError) as error:
-                self._remaining()
-                judgement = capture.Judgement(
-                    capture.Verdict.PENDING, str(error)
-                )
-            if judgement.verdict is capture.Verdict.FAILED:
-                raise CaptureFailed(f'the capture failed: {judgement.reason}')
-            if judgement.verdict is capture.Verdict.CAPTURED:
-                break
-            if looks % LOOKS_PER_TASK == 0:
-                was_task_over = self._is_task_over()
-            self._pause()
-        self.progress.captured_at = self.world.clock.utc()
-        self.world.journal.write('captured')
-        self.world.reporter.step('captured')
-
-    def _look(self, was_task_over: bool) -> capture.Seen:
-        requested = self.progress.requested
-        assert requested is not None
-        cloud = self.world.cloud
-        return capture.Seen(
-            image=self._ask(lambda: cloud.image_status(requested.image_id)),
-            was_task_over=was_task_over,
-            volumes=tuple(
-                self._ask(lambda one=one: cloud.volume_snapshot_status(one))
-                for one in requested.volume_snapshots
-            ),
-            is_volume_backed=self.plan.target.kind is Kind.VOLUME,
-        )
-
-    def _is_task_over(self) -> bool:
-        if self.plan.target.kind is Kind.VOLUME:
-            return False
-        try:
-            server_id = self.plan.target.id
-            return self._ask(lambda: self.world.cloud.is_task_over(server_id))
-        except (CloudError, TimeoutError):
-            return False
-
-    def _pause(self) -> None:
-        poll = POLL_HELD_SECONDS if self.hold.is_holding else POLL_SECONDS
-        self.world.clock.wait(min(poll, self._remaining()))
 
     # The way back
 
@@ -287,7 +156,7 @@ class Run:
         if self.progress.captured_at:
             self._record()
         else:
-            self._discard_unproven()
+            self.taking.discard_unproven()
 
     @property
     def _outlives(self) -> bool:
@@ -301,12 +170,12 @@ class Run:
         )
 
     def _outlive(self) -> None:
-        if self.progress.is_unsure:
-            self._accept(self._find('the request got no reply'))
         try:
-            self._await_capture()
+            if self.progress.is_unsure:
+                self.taking.find('the request got no reply')
+            self.taking.await_capture(self._poll)
         except (Interrupted, OutOfTime):
-            self._discard_unproven()
+            self.taking.discard_unproven()
             raise
         self._record()
 
@@ -330,13 +199,13 @@ class Run:
         return Result.ABORTED
 
     def _record(self) -> None:
-        requested = self.progress.requested
-        assert requested is not None
-        self.progress.proof = proof = self._prove()
+        """Write what was proven on the image, or discard too low a class."""
+        proof = self.progress.proof = self._prove()
         if self.plan.discard_lower and proof.consistency < self.plan.required:
-            self._discard()
+            self.taking.discard()
             return
         is_image = self.plan.target.kind is Kind.IMAGE
+        requested = self.taking.requested
         claims = evidence.proven_properties(
             requested.image_id,
             proof,
@@ -345,95 +214,39 @@ class Run:
             self.hold.proven_names,
             requested.volume_snapshots if is_image else (),
         )
-        self.world.journal.write('proven', properties=claims)
-        self._return(lambda: self._write_claims(requested, claims))
+        self.taking.claim(claims)
         self.progress.is_recorded = True
-        self.world.reporter.step('recorded', consistency=str(proof.consistency))
-
-    def _write_claims(
-        self, requested: Requested, claims: dict[str, str]
-    ) -> None:
-        self.world.cloud.record(requested.image_id, claims, self.plan.tags)
-        if self.plan.target.kind is Kind.VOLUME:
-            self.world.cloud.own_volume_snapshots(self.plan, requested)
+        self.world.reporter.step(
+            'recorded', consistency=str(proof.consistency)
+        )
 
     def _prove(self) -> evidence.Proof:
-        target = self.plan.target
-        if not target.state.is_writing:
-            return evidence.prove_idle(target.state, self._state_now())
+        state = self.plan.target.state
+        if not state.is_writing:
+            return evidence.prove_idle(state, self.taking.state_now())
         lapses = list(self.hold.lapses)
         if isinstance(self.progress.failure, OutOfTime):
             lapses.append('released before the capture: out of time')
-        return evidence.prove(
-            self.plan, self.facts, self.hold.holders, lapses
-        )
-
-    def _state_now(self) -> GuestState | None:
-        try:
-            return self._return(
-                lambda: self.world.cloud.guest_state(self.plan.target.id)
-            )
-        except Failure:
-            # Not seen to be idle is not proven to be idle.
-            return GuestState.RUNNING
-
-    def _discard_unproven(self) -> None:
-        if self.progress.is_unsure:
-            try:
-                self._accept(self._find('', ignore_signals=True))
-            except CaptureFailed as failure:
-                self.progress.leftovers = (failure.advice,)
-        if self.progress.requested:
-            self._discard()
-
-    def _discard(self) -> None:
-        requested = self.progress.requested
-        assert requested is not None
-        try:
-            self.progress.leftovers = self._return(
-                lambda: self.world.cloud.discard(self.plan, requested)
-            )
-        except Failure as failure:
-            self.progress.leftovers = (
-                f'openstack image delete {requested.image_id}',
-                *(
-                    f'openstack volume snapshot delete {one}'
-                    for one in requested.volume_snapshots
-                ),
-            )
-            LOG.debug('discard: %s', failure)
-        self.progress.is_discarded = not self.progress.leftovers
-        self.world.journal.write('discarded', left=self.progress.leftovers)
-        self.world.reporter.step('discarded')
+        return evidence.prove(self.plan, self.facts, self.hold.holders, lapses)
 
     def _finish(self) -> None:
         """Wait until the snapshot can be launched, if that was asked."""
         if not self.progress.is_recorded:
             return
-        if self.plan.target.kind is Kind.VOLUME:
-            self.progress.is_active = True
-        while self.plan.wait and not self.progress.is_active:
-            self.progress.is_active = self._is_active()
-            if not self.progress.is_active:
-                self._pause()
-        if self.progress.is_active:
-            self.world.reporter.step('active')
+        is_volume = self.plan.target.kind is Kind.VOLUME
+        while self.plan.wait or is_volume:
+            if self.taking.is_active():
+                self.progress.is_active = True
+                self.world.reporter.step('active')
+                break
+            self.world.clock.wait(min(self._poll(), self._remaining()))
         if self.plan.is_protected and self.progress.is_active:
-            image_id = self.progress.requested.image_id
-            self._return(lambda: self.world.cloud.protect(image_id))
-
-    def _is_active(self) -> bool:
-        image_id = self.progress.requested.image_id
-        try:
-            status = self._ask(lambda: self.world.cloud.image_status(image_id))
-        except (CloudError, TimeoutError):
-            self._remaining()
-            return False
-        if status in capture.GONE or status == 'queued':
-            raise CaptureFailed('the upload failed: the image is gone')
-        return status == 'active'
+            self.taking.protect()
 
     # Time
+
+    def _poll(self) -> float:
+        return POLL_HELD_SECONDS if self.hold.is_holding else POLL_SECONDS
 
     def _remaining(self) -> float:
         """Seconds left.
@@ -445,47 +258,9 @@ class Run:
         now = self.world.clock.now()
         if now >= self._deadline:
             raise OutOfTime('--timeout ran out')
-        if not self.hold.is_holding:
+        freeze_end = self.hold.deadline
+        if freeze_end is None:
             return self._deadline - now
-        assert self.hold.began is not None
-        end = self.hold.began + self.plan.budget.max_freeze
-        if now >= end:
+        if now >= freeze_end:
             raise OutOfTime('--max-freeze ran out')
-        return min(self._deadline, end) - now
-
-    def _ask(
-        self,
-        call: Callable[[], T],
-        seconds: float = CALL_SECONDS,
-        ignore_signals: bool = False,
-    ) -> T:
-        """Make a call to the cloud on the way there.
-
-        :raises TimeoutError: a signal came or the time ran out
-        """
-        if not ignore_signals:
-            seconds = min(seconds, self._remaining())
-        return self.world.clock.bounded(call, seconds, ignore_signals)
-
-    def _return(self, call: Callable[[], T]) -> T:
-        """Make a call on the way back, which no signal ends.
-
-        :raises Failure: it failed or took too long
-        """
-        try:
-            return self.world.clock.bounded(call, CALL_SECONDS, True)
-        except (CloudError, TimeoutError) as error:
-            raise Failure(str(error) or 'the cloud does not answer') from error
-
-
-def refusal(error: Refused) -> Failure:
-    """Turn the cloud's refusal of a request into what the user is told."""
-    text = str(error)
-    words = text.lower()
-    if error.status == 413 or 'quota' in words or 'limit' in words:
-        return NotQuiesced(f'a quota is exceeded: {text}')
-    if 'quiesce' in words or 'agent' in words:
-        return NotQuiesced(f"Nova can't quiesce the guest: {text}")
-    if error.status == 409:
-        return Busy(f'the server is busy: {text}', 'Try again later.')
-    return CaptureFailed(f'the request was refused: {text}')
+        return min(self._deadline, freeze_end) - now

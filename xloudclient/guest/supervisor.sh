@@ -13,7 +13,9 @@
 # Runs in the guest, between ssh and the holding hooks: whatever happens to
 # the client, to the connection or to a process named here, the holders are
 # released. POSIX shell; it runs under dash, busybox ash and bash. There is no
-# -e and no -u: an error must not end the one who is to release.
+# -e and no -u: an error must not end the one who is to release. For the same
+# reason no redirection that may fail is put on a special built-in: the shell
+# would exit (POSIX, "Consequences of shell errors").
 #
 # Processes, and what happens when one of them ends or is stopped:
 #   main    the only one that decides. Its pipes are the holders' standard
@@ -45,6 +47,10 @@ newline='
 chunk=900
 log_bytes=65536
 setsid=$(command -v setsid)
+# It came through the environment, where it is not to stay.
+text=$t
+unset t
+t=$text
 
 say() {
     if [ -n "$mute" ]; then
@@ -111,16 +117,15 @@ choose_home() {
 # One supervisor at a time. The lock is an open file that timer, guard and
 # relay share, so it lasts as long as somebody is there to release.
 
+# take_lock SECONDS: how long to wait for it.
 take_lock() {
-    exec 9>>"$home/lock" || quit failed "can't write in $home"
-    if command -v flock >/dev/null; then
-        flock "$@" 9
-        return
-    fi
-    wait_seconds=${3:-0}
-    until take_folder; do
-        wait_seconds=$((wait_seconds - 1))
-        [ "$wait_seconds" -ge 0 ] && sleep 1 || return 1
+    command exec 9>>"$home/lock" || quit failed "can't write in $home"
+    attempt=take_folder
+    ! command -v flock >/dev/null || attempt='flock -n 9'
+    left=$1
+    until $attempt; do
+        [ "$left" -gt 0 ] && sleep 1 || return 1
+        left=$((left - 1))
     done
 }
 
@@ -164,7 +169,7 @@ write_report() {
 
 report() {
     choose_home
-    take_lock -w "$lease" || quit busy
+    take_lock "$lease" || quit busy
     tell_report
     rm -f "$home/report"
     rm -rf "$home/lock.d"
@@ -194,7 +199,7 @@ tell_facts() {
 
 main() {
     choose_home
-    take_lock -n || quit busy
+    take_lock 0 || quit busy
     end_leftovers
     tell_report
     make_room "$home/report" 4096 &&
@@ -211,7 +216,6 @@ main() {
     start_timer
     exec 8<&- 9>&- 2>/dev/null
     trap 'due="it was told to end"; over=yes' TERM
-    say open
     serve
     finish
 }
@@ -236,8 +240,8 @@ start_timer() {
     } 8<&- 2>/dev/null &
 }
 
-holders='' over='' due='' lapsed='' released='' mute='' later=''
-ticks=0 silent=0 age=0 cap='' timer='' run_id='' last=0
+holders='' over='' due='' lapsed='' mute='' later=''
+ticks=0 silent=0 age=0 cap='' timer='' ticker='' run_id='' run_end=''
 beat_ticks=-1 beat_time=0 stalled='' failures=0 words='' variables='' broken=''
 
 serve() {
@@ -271,11 +275,19 @@ act() {
         shift
         request "$@"
         ;;
-    tick) tick "$2" ;;
+    timer)
+        # Nothing is held without one.
+        timer=$2
+        say open
+        ;;
+    tick) tick ;;
     gone) timer_gone ;;
     pid) eval "pid_$2=$3" ;;
     exit) child_ended "$2" "$3" ;;
-    logged) eval "logged_$2=yes" ;;
+    logged)
+        eval "logged_$2=yes"
+        [ -z "$run_end" ] || log_ended
+        ;;
     released) eval "said_$2=yes" ;;
     ready | held | part)
         # As it came: words may be more than one blank apart.
@@ -291,8 +303,11 @@ request() {
         check_timer
         ;;
     cap) cap=$2 age=0 ;;
-    new) words='' variables='' broken='' ;;
-    put) printf %b "$3" 2>/dev/null >>"$2" || broken=yes ;;
+    new)
+        words='' variables='' broken=''
+        mkdir "d.$2" || broken=yes
+        ;;
+    put) printf %b "$4" >>"d.$2/$3" || broken=yes ;;
     word) words="$words $2" ;;
     variable) variables="$variables $2" ;;
     hold) start_holder "$2" ;;
@@ -301,7 +316,7 @@ request() {
     verify) each_holder ask ;;
     drop)
         mute=yes
-        release "$2"
+        release "$2" 1
         speak
         ;;
     release)
@@ -326,7 +341,6 @@ ask() {
 # they stand still while it does.
 
 tick() {
-    timer=$1
     [ "$timer" = 0 ] || kill -USR1 "$timer"
     ticks=$((ticks + 1)) silent=$((silent + 1)) age=$((age + 1))
     if [ "$silent" -gt "$lease" ]; then
@@ -360,9 +374,12 @@ timer_gone() {
     timer=0
     due=${due:-'its timer is gone'}
     # Nothing will be held any more, but what is released is waited for.
-    while sleep 1; do
-        printf 'tick 0\n' >&3 || exit
-    done </dev/null >/dev/null 2>&1 &
+    {
+        shut
+        while sleep 1; do
+            printf 'tick\n' >&3 || exit
+        done
+    } </dev/null >/dev/null 2>&1 &
     ticker=$!
 }
 
@@ -374,10 +391,9 @@ shut() {
 }
 
 prepare() {
-    last=$1
-    [ -z "$broken" ] && mkdir -p "d.$1" &&
+    [ -z "$broken" ] &&
         make_room "pid.$1" 32 && make_room "end.$1" 32 && make_room "said.$1" 32 &&
-        : >"log.$1" && : >"out.$1" && mkfifo "in.$1" "say.$1" "err.$1" && return
+        true >"log.$1" && true >"out.$1" && mkfifo "in.$1" "say.$1" "err.$1" && return
     eval "end_$1=73"
     say exit "$1" 73
     return 1
@@ -391,33 +407,45 @@ start_holder() {
     eval "exec $fd<>in.$1; used_$fd=$1 input_$1=$fd holder_$1=yes"
     holders="$1 $holders"
     keep err "$1" log
-    listen "$1" <"say.$1" >/dev/null 2>&1 &
-    host "$1" holder <"in.$1" >"say.$1" 2>"err.$1" &
+    {
+        shut
+        listen "$1" <"say.$1" >/dev/null 2>&1
+    } &
+    eval "listener_$1=$!"
+    {
+        shut
+        host "$1" holder <"in.$1" >"say.$1" 2>"err.$1"
+    } &
 }
 
 start_run() {
     prepare "$1" || return
-    run_id=$1 run_left=$2 run_end='' run_late=''
+    run_id=$1 run_left=$2 run_end='' run_late='' run_wait=0
     keep err "$1" log
     keep say "$1" out
-    host "$1" run </dev/null >"say.$1" 2>"err.$1" &
+    {
+        shut
+        host "$1" run </dev/null >"say.$1" 2>"err.$1"
+    } &
 }
 
 # keep PIPE ID FILE: a process that keeps the first 64 KiB that come through
 # a pipe, and reads on. dd writes what it has read at once.
 keep() {
-    (
+    {
         shut
-        exec $setsid sh -c 'dd bs=1 count="$1" >>"$2" 2>/dev/null; cat >/dev/null; printf "logged %s\n" "$3" >&3' \
-            xloud-log "$log_bytes" "$3.$2" "$1_$2"
-    ) <"$1.$2" >/dev/null 2>&1 &
+        exec $setsid $shell -c '
+            dd bs=1 count="$1" >>"$2" 2>/dev/null
+            cat >/dev/null
+            printf "logged %s\n" "$3" >&3
+        ' xloud-log "$log_bytes" "$3.$2" "$1_$2" <"$1.$2" >/dev/null 2>&1
+    } &
     eval "keeper_$1_$2=$!"
 }
 
 # listen ID: tells main what a holder says, of its other lines some. Its host
 # says the last word.
 listen() {
-    shut
     count=0
     while IFS= read -r line; do
         count=$((count + 1))
@@ -454,47 +482,47 @@ pass_on() {
 
 # host ID KIND: runs the file of a holder or a hook, waits, and says its end.
 host() {
-    shut
-    id=$1 kind=$2
-    if [ "$kind" = run ]; then
+    if [ "$2" = run ]; then
         # A shell can't undo what it found ignored, but this one set it.
         trap - HUP INT PIPE
     fi
-    cd "d.$id" || exit
-    decode
-    exec 8>&3 3>&-
-    "$@" 8>&- &
+    exec 7<&0
+    launch "$@" <&7 7<&- 3>&- &
     pid=$!
-    cd "$scratch" || exit
-    printf '%s\n' "$pid" 1<>"pid.$id"
-    printf 'pid %s %s\n' "$id" "$pid" >&8
+    exec 7<&-
+    printf '%s\n' "$pid" 1<>"pid.$1"
+    printf 'pid %s %s\n' "$1" "$pid" >&3
     wait "$pid"
     code=$?
-    printf '%s\n' "$code" 1<>"end.$id"
-    if [ "$kind" = run ] || ! printf '%s exit %s\n' "$nonce" "$code"; then
-        printf 'exit %s %s\n' "$id" "$code" >&8
+    printf '%s\n' "$code" 1<>"end.$1"
+    if [ "$2" = run ] || ! printf '%s exit %s\n' "$nonce" "$code"; then
+        printf 'exit %s %s\n' "$1" "$code" >&3
     fi
-} 
+}
 
-# decode: sets "$@" of its caller, which is why it is not a function.
-# $words and $variables hold words in the notation of printf %b.
-decode='
-    interpret file
-    if [ "$kind" = run ]; then
+# launch ID KIND: becomes the child. $variables and $words, which the client
+# sent, are in the notation of printf %b, without blanks.
+launch() {
+    folder=$scratch/d.$1
+    cd "$folder" || exit 73
+    if [ "$2" = run ]; then
         set -- env -i "PATH=$PATH" ${HOME:+"HOME=$HOME"} ${LANG:+"LANG=$LANG"} ${TZ:+"TZ=$TZ"}
     else
         set -- env
     fi
-    for word in $variables "XLOUD_RUN_FOLDER=$scratch/d.$id"; do
-        value=$(printf "%bx" "$word")
+    interpret file
+    for word in $variables; do
+        value=$(printf '%bx' "$word")
         set -- "$@" "${value%x}"
     done
-    set -- "$@" $setsid ${interpreter:+"$interpreter"} ${argument:+"$argument"} "$scratch/d.$id/file"
+    set -- "$@" "XLOUD_RUN_FOLDER=$folder" $setsid \
+        ${interpreter:+"$interpreter"} ${argument:+"$argument"} "$folder/file"
     for word in $words; do
-        value=$(printf "%bx" "$word")
+        value=$(printf '%bx' "$word")
         set -- "$@" "${value%x}"
     done
-'
+    exec "$@"
+}
 
 # A file in memory may not be executable (mount option noexec), so a script is
 # given to its interpreter, as execve(2) says under "Interpreter scripts".
@@ -518,7 +546,7 @@ interpret() {
 child_ended() {
     eval "[ -z \"\$end_$1\" ]" || return
     eval "end_$1=$2"
-    make_room "pid.$1" 8
+    true >"pid.$1"
     if [ "$1" = "$run_id" ]; then
         run_end=$2
         return
@@ -530,7 +558,8 @@ child_ended() {
 
 tick_run() {
     if [ -n "$run_end" ]; then
-        run_ended
+        run_wait=$((run_wait + 1))
+        [ "$run_wait" -lt 2 ] || run_ended
         return
     fi
     run_left=$((run_left - 1))
@@ -544,11 +573,18 @@ tick_run() {
     esac
 }
 
+# log_ended: its output is complete; when something that it left behind has
+# its pipe, that is not waited for.
+log_ended() {
+    eval "logged=\$logged_err_$run_id\$logged_say_$run_id"
+    [ "$logged" != yesyes ] || run_ended
+}
+
 run_ended() {
     [ -z "$run_late" ] || signal KILL "$run_id"
     say ran "$run_id" "$run_end" "${run_late:-no}"
     end_keepers "$run_id"
-    run_id=''
+    run_id='' run_end=''
 }
 
 end_run() {
@@ -561,6 +597,7 @@ end_run() {
 
 # A keeper ends by itself, unless a process that was left behind has its pipe.
 end_keepers() {
+    eval "case \$end_$1 in unknown | '') kill -KILL \$listener_$1 ;; esac"
     for one in "err_$1" "say_$1"; do
         eval "[ -n \"\$logged_$one\" ] || [ -z \"\$keeper_$one\" ] ||
             kill -KILL -\$keeper_$one || kill -KILL \$keeper_$one"
@@ -591,12 +628,12 @@ tell_log() {
 # client may be full.
 
 lapse() {
-    lapsed=$due mute=yes
+    lapsed=${due:-'it was ended'} mute=yes
     each_holder release
     done_lines=''
     each_holder add_done
-    write_report "${due:-it was ended}" "$done_lines"
-    say lapsed "${due:-it was ended}"
+    write_report "$lapsed" "$done_lines"
+    say lapsed "$lapsed"
     speak
 }
 
@@ -606,37 +643,45 @@ speak() {
     later=''
 }
 
-# release ID: how_ID is how it ended: before it was asked, asked, or by force.
+# release ID [GRACE]: how_ID tells how it ended: before it was asked, when it
+# was asked, or by force.
 release() {
     eval "[ -z \"\$how_$1\" ]" || return
+    eval "fd=\$input_$1 how_$1=asked"
     if eval "[ -n \"\$end_$1\" ]"; then
         eval "how_$1=before"
     else
-        eval "how_$1=asked; fd=\$input_$1"
         signal CONT "$1"
         printf 'release\n' >&"$fd"
     fi
-    eval "exec \$input_$1>&-; used_\$input_$1="
-    await_end "$1" "$grace" ||
-        { eval "how_$1=terminated"; signal TERM "$1"; await_end "$1" 3; } ||
-        { eval "how_$1=killed"; signal KILL "$1"; await_end "$1" 3; } ||
-        eval "how_$1=stuck"
-    eval "how=\$how_$1 code=\${end_$1:-unknown} said=\${said_$1:-no}"
-    say "done" "$1" "$how" "$code" "$said"
+    eval "exec $fd>&-; used_$fd="
+    await_end "$1" "${2:-$grace}" || force "$1" terminated TERM ||
+        force "$1" killed KILL || eval "how_$1=stuck end_$1=unknown"
+    eval "say \"done\" $1 \$how_$1 \$end_$1 \${said_$1:-no}"
     end_keepers "$1"
 }
 
-add_done() {
-    eval "done_lines=\"\${done_lines}done $1 \$how_$1 \${end_$1:-unknown} \${said_$1:-no}\$newline\""
+force() {
+    eval "how_$1=$2"
+    signal "$3" "$1"
+    await_end "$1" 3
 }
 
+add_done() {
+    eval "done_lines=\"\${done_lines}done $1 \$how_$1 \$end_$1 \${said_$1:-no}\$newline\""
+}
+
+# await_end ID SECONDS. A child that is gone without a word has lost its host.
 await_end() {
-    until=$((ticks + $2))
+    until=$((ticks + $2)) missed=0
     while eval "[ -z \"\$end_$1\" ]"; do
         [ "$ticks" -lt "$until" ] || return 1
         seen=$ticks
         next_event
-        [ "$ticks" = "$seen" ] || is_alive "$1" || eval "end_$1=unknown"
+        if [ "$ticks" != "$seen" ] && ! is_alive "$1"; then
+            missed=$((missed + 1))
+            [ "$missed" -lt 2 ] || eval "end_$1=unknown"
+        fi
     done
 }
 
@@ -663,11 +708,12 @@ timer() {
     trap '' HUP INT PIPE
     trap 'quiet=0' USR1
     main=$1 scratch=$2 home=$3 quiet=0
+    printf 'timer %s\n' $$ >&3 || exit
     while [ "$quiet" -le "$lease" ]; do
         # It keeps the guard's pipe and the lock to itself.
         sleep 1 >/dev/null 3>&- 9>&- || exit
         quiet=$((quiet + 1))
-        if ! printf 'tick %s\n' $$ >&3; then
+        if ! printf 'tick\n' >&3; then
             take_over 'the supervisor was killed'
         fi
     done
@@ -705,6 +751,7 @@ end_all() {
 end_one() {
     pid_1='' seconds=0
     read -r pid_1 <"$1/pid.$2"
+    [ -n "$pid_1" ] || return
     signal CONT 1
     while is_alive 1 && [ "$seconds" -lt $((grace + 6)) ]; do
         if [ "$seconds" = "$grace" ]; then
@@ -730,7 +777,7 @@ end_leftovers() {
             read -r pid 2>/dev/null <"$file"
             case $(readlink "/proc/${pid:-none}/cwd") in
             "$old"*) ;;
-            *) rm -f "$file" ;;
+            *) [ ! -e "$file" ] || true >"$file" ;;
             esac
         done
         done_lines=

@@ -134,8 +134,11 @@ class HookGroup:
         return self._is_pipe_open
 
     def _drain(self) -> None:
-        """Read what was written before the end: a pipe holds 1 MiB at most
-        (pipe(7)), and what somebody still writes is not waited for."""
+        """Read what was written before the end.
+
+        A pipe holds 1 MiB at most (pipe(7)); what somebody still writes is
+        not waited for.
+        """
         for _ in range(16):
             if not self._read(0):
                 return

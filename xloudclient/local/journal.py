@@ -23,7 +23,7 @@ import os
 import pathlib
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from xloudclient.consistency.errors import Busy, Failure
@@ -36,11 +36,19 @@ LOG = logging.getLogger(__name__)
 PATIENCE_SECONDS = 1.0
 
 
+def runs_folder(environ: Mapping[str, str]) -> pathlib.Path:
+    """Return where journals are (XDG Base Directory Specification)."""
+    state = pathlib.Path(environ.get('XDG_STATE_HOME', ''))
+    if not state.is_absolute():
+        home = environ.get('HOME') or pathlib.Path.home()
+        state = pathlib.Path(home, '.local', 'state')
+    return state / 'xloudclient' / 'runs'
+
+
 class FileJournal:
     """The port :class:`~xloudclient.consistency.ports.Journal`.
 
-    :param folder: see :func:`~xloudclient.local.runs.runs_folder`; made if
-        it is missing
+    :param folder: see :func:`runs_folder`; made if it is missing
     :param utc: tells the time of day, ISO 8601
     """
 

@@ -159,9 +159,7 @@ def _text(event: str, fields: Mapping[str, Any]) -> str:
 
 def _printable(text: str) -> str:
     """Names come from other people: no control character is printed raw."""
-    return ''.join(
-        c if c.isprintable() else f'\\x{ord(c):02x}' for c in text
-    )
+    return ''.join(c if c.isprintable() else f'\\x{ord(c):02x}' for c in text)
 
 
 def _opened(path: str | None) -> IO[str] | None:

@@ -41,15 +41,6 @@ class Record:
     events: tuple[Mapping[str, Any], ...] = ()
 
 
-def runs_folder(environ: Mapping[str, str]) -> pathlib.Path:
-    """Return where journals are (XDG Base Directory Specification)."""
-    state = pathlib.Path(environ.get('XDG_STATE_HOME', ''))
-    if not state.is_absolute():
-        home = environ.get('HOME') or pathlib.Path.home()
-        state = pathlib.Path(home, '.local', 'state')
-    return state / 'xloudclient' / 'runs'
-
-
 def live_run(
     folder: pathlib.Path, server_id: str, other_than: str = ''
 ) -> Record | None:

@@ -1,16 +1,31 @@
-"""Holding hooks for what runs in a guest: each quiesces one kind of application for as long as its process lives.
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
 
-They are POSIX shell, one file each (``mysql.sh``, ``fsfreeze.sh``, ...), and serve as examples for hooks of one's own.
-A file sources ``common.sh`` beside it; :func:`script` puts that in its place, so what is sent to a guest stands alone.
-``probe.sh`` holds nothing: it tells once, in JSON, which databases run there. How hooks talk is told in
-``common.sh`` and in the documentation under "Holding hook".
+"""Holding hooks for what runs in a guest.
+
+Each quiesces one kind of application for as long as its process lives. They
+are POSIX shell, one file each (``mysql.sh``, ``fsfreeze.sh``, ...), and serve
+as examples for hooks of one's own. A file sources ``common.sh`` beside it;
+:func:`script` puts that in its place, so what is sent to a guest stands
+alone. ``probe.sh`` holds nothing: it tells once, in JSON, which databases run
+there.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from importlib import resources
-import re
 
-#: What each quiescer gives when all goes well: a consistency class. A ``ready`` line may say less.
+#: What each quiescer gives when all goes well: a consistency class.
+#: A ``ready`` line may say less.
 GIVES: Mapping[str, str] = {
     'sync': 'crash',
     'pair': 'crash',
@@ -39,15 +54,14 @@ def script(name: str) -> str:
         raise KeyError(name)
     folder = resources.files(__name__)
     text = (folder / f'{name}.sh').read_text('utf-8')
-    return text.replace(
-        _SOURCED, (folder / 'common.sh').read_text('utf-8'), 1
-    )
+    return text.replace(_SOURCED, (folder / 'common.sh').read_text('utf-8'), 1)
 
 
 def check(name: str, options: Mapping[str, str]) -> str | None:
     """Say what is wrong with a quiescer's options, or None.
 
-    The guest checks them again. Values are passed on as they are: ``hold key=value ...``.
+    The guest checks them again. They are passed on as they are, as the
+    arguments ``hold key=value ...``.
 
     :param name: one of :data:`NAMES`
     :param options: what followed the name in ``--quiesce``
@@ -77,7 +91,9 @@ def _pattern(pattern: str, expected: str) -> _Rule:
     return lambda value: None if compiled.fullmatch(value) else expected
 
 
-_SECONDS = _pattern(r'[1-9][0-9]{0,4}', 'a whole number of seconds, at least 1')
+_SECONDS = _pattern(
+    r'[1-9][0-9]{0,4}', 'a whole number of seconds, at least 1'
+)
 _SECONDS_OR_NONE = _pattern(r'[0-9]{1,5}', 'a whole number of seconds')
 _PORT = _pattern(r'[1-9][0-9]{0,4}', 'a port number')
 _PATH = _pattern(r'/[^\0\r\n]*', 'an absolute path')

@@ -9,6 +9,7 @@
 #
 # Exit codes: 0 released; 1 failed, nothing is held; 2 usage; 6 it could not be released; 75 not now, nothing is held.
 # Its standard input and output belong to the protocol: every child is given others.
+# Scratch files are in the run folder and end in .$$; they are removed at the end.
 
 set -u
 umask 077
@@ -70,6 +71,7 @@ finish() {
         finish_code=6 finish_sentence="could not be released: $REASON"
     fi
     trap - TERM
+    rm -f ./*".$$"
     [ -z "$finish_sentence" ] || printf '%s\n' "$finish_sentence" >&2 2>/dev/null
     if [ -n "$was_ready" ] && [ "$finish_code" != 6 ]; then
         say released

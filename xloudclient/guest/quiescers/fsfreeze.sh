@@ -73,7 +73,6 @@ choose() {
         seen="$seen$key "
         choose_one
     done <"fsfreeze-mounts.$$"
-    rm -f "fsfreeze-mounts.$$"
     asked=${asked#:}
     [ -z "${asked%:}" ] || fail "there is no file system mounted at ${asked%%:*}"
 }
@@ -247,7 +246,6 @@ release() {
     [ "$code" = 0 ] || exec 7>&-
     unguard
     wait "$SECOND"
-    rm -f "fsfreeze-error.$$"
     [ -z "$already" ] || NOTE="had been thawed by somebody else:$already"
     return "$code"
 }

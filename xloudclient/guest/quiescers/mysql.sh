@@ -33,6 +33,12 @@ client() {
     exec "$program" "$@"
 }
 
+# Sets LINE to the last error of the client, without the statement that it repeats.
+why() {
+    first_line "mysql-error.$$"
+    case $LINE in *ERROR*) LINE="ERROR${LINE##*ERROR}" ;; esac
+}
+
 # ask SQL: one statement in a session of its own, before anything is held.
 ask() {
     (client -e "$1" </dev/null 2>"mysql-error.$$")
@@ -61,7 +67,7 @@ learn() {
     learned=$(ask "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('datadir', 'innodb_data_home_dir',
         'innodb_log_group_home_dir', 'innodb_undo_directory', 'innodb_data_file_path', 'log_bin', 'log_bin_basename',
         'relay_log_basename', 'aria_log_dir_path', 'version', 'hostname', 'pid_file', 'gtid_mode', 'gtid_binlog_pos')") || {
-        first_line "mysql-error.$$"
+        why
         fail "can't log in to $server: $LINE"
     }
     # shellcheck disable=SC2034 # value is used by eval
@@ -158,7 +164,7 @@ open_session() {
     tell "SET SESSION lock_wait_timeout = $lock_wait_timeout, wait_timeout = 86400, net_read_timeout = 86400,
         net_write_timeout = 86400, autocommit = 1; SELECT CONNECTION_ID();"
     IFS= read -r CONNECTION <&4 || {
-        first_line "mysql-error.$$"
+        why
         fail "can't log in to $server: $LINE"
     }
 }
@@ -184,13 +190,14 @@ lock() {
     tell "FLUSH TABLES WITH READ LOCK; SELECT 'locked';"
     answer=
     IFS= read -r answer <&4
-    kill "$TIMER" 2>/dev/null
+    # KILL: a signal with a trap can get lost in a process that was just begun.
+    kill -KILL "$TIMER" 2>/dev/null
     exec 5>&-
     wait "$TIMER" 2>/dev/null
     TIMER=
     wait "$guard_client" 2>/dev/null
     [ "$answer" = locked ] && return
-    first_line "mysql-error.$$"
+    why
     case $LINE in
     *'ERROR 1205'* | *'ERROR 1317'*) fail "the lock was not to be had within $lock_wait_timeout s: other statements hinder it" 75 ;;
     *) fail "can't lock $server: $LINE" ;;
@@ -204,7 +211,7 @@ ask_position() {
     IFS=$TAB read -r position_connection position_gtid _ <&4
     [ -z "$show_position" ] || IFS=$TAB read -r position_file position_offset _ <&4 || position_connection=''
     [ -n "$position_connection" ] || {
-        first_line "mysql-error.$$"
+        why
         REASON="the database session that held the lock is gone: $LINE"
         return 1
     }
@@ -233,14 +240,13 @@ verify() {
 }
 
 release() {
-    [ -z "$TIMER" ] || kill "$TIMER" 2>/dev/null
+    [ -z "$TIMER" ] || kill -KILL "$TIMER" 2>/dev/null
     if [ -n "$CLIENT" ]; then
         tell 'UNLOCK TABLES;'
         exec 3>&- 4<&- 5>&-
         wait "$CLIENT" 2>/dev/null
         CLIENT=
     fi
-    rm -f "mysql-error.$$"
 }
 
 hold

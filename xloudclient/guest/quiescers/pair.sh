@@ -78,7 +78,6 @@ release() {
         first_line "pair-error.$$"
         REASON="'${file##*/} $post' failed with code $code: $LINE"
     fi
-    rm -f "pair-error.$$"
     return "$code"
 }
 

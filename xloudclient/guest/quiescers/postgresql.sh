@@ -115,7 +115,7 @@ verify() {
 }
 
 release() {
-    rm -f "postgresql-error.$$"
+    :
 }
 
 hold

@@ -116,7 +116,6 @@ release() {
         }
         unguard
     fi
-    rm -f "service-error.$$"
     return "$code"
 }
 

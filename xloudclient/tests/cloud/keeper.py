@@ -138,7 +138,9 @@ def _launch(where: layout.Layout, options: argparse.Namespace) -> None:
 
 def _end(where: layout.Layout, options: argparse.Namespace) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    process.kill_below(os.getpid())
+    if process.kill_below(os.getpid()):
+        # else who adopts them has them as zombies
+        process.reap_all()
     if options.delete:
         shutil.rmtree(where.state, ignore_errors=True)
 

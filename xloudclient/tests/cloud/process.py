@@ -73,6 +73,13 @@ def kill_tree(root: int, seconds: float = 10) -> bool:
     return done
 
 
+def reap_all() -> None:
+    """Collect the children of this process, all of which are dead."""
+    with contextlib.suppress(ChildProcessError):
+        while os.wait():
+            pass
+
+
 def reap() -> None:
     """Collect the dead children of this process."""
     with contextlib.suppress(ChildProcessError):

@@ -1,6 +1,6 @@
 """Servers, volumes and guests, made and removed for a test: part of Cloud."""
 import contextlib
-import dataclasses
+import functools
 import pathlib
 import uuid
 from typing import Any
@@ -14,6 +14,8 @@ from xloudclient.tests.cloud.guests import guest
 IMAGE, FLAVOR, NETWORK = 'tiny', '1', 'net'
 SECONDS = 60
 INTERVAL = 0.1
+# each look at a server costs Nova two requests to Neutron
+SERVER_INTERVAL = 0.3
 Connection = connection.Connection
 Guest = guest.Guest
 
@@ -31,17 +33,15 @@ class Resources:
         """The id of ``m1.tiny`` (1 GiB root disk); ``m1.small`` is '2'."""
         return FLAVOR
 
-    @property
+    @functools.cached_property
     def image_id(self) -> str:
         """The id of the public raw image ``tiny``."""
-        return str(self.connection().image.find_image(
-            IMAGE, ignore_missing=False).id)
+        return str(next(self.connection().image.images(name=IMAGE)).id)
 
-    @property
+    @functools.cached_property
     def network(self) -> str:
         """The id of the shared network ``net``."""
-        return str(self.connection().network.find_network(
-            NETWORK, ignore_missing=False).id)
+        return str(next(self.connection().network.networks(name=NETWORK)).id)
 
     def image(self, name: str = 'own', data: bytes = b'own image\n' * 1000,
               user: str = 'demo', **properties: Any) -> str:
@@ -78,7 +78,7 @@ class Resources:
             what['image_id'] = source
         compute = self.connection(user).compute
         made = compute.wait_for_server(compute.create_server(**what),
-                                       interval=INTERVAL, wait=SECONDS)
+                                       interval=SERVER_INTERVAL, wait=SECONDS)
         for _ in range(data_volumes):
             self.attach(made, self.volume(user=user), user=user)
         return compute.get_server(made)
@@ -129,6 +129,23 @@ class Resources:
             with contextlib.suppress(exceptions.SDKException):
                 cloud.block_storage.delete_volume(volume)
 
+    def delete_volume(self, volume_id: str, user: str = 'demo') -> None:
+        """Delete a volume, if it is there, and its snapshots."""
+        storage = self.connection(user).block_storage
+        for one in storage.snapshots(volume_id=volume_id):
+            storage.delete_snapshot(one)
+            storage.wait_for_delete(one, interval=INTERVAL, wait=SECONDS)
+        storage.delete_volume(volume_id)
+
+    def delete_snapshots(self, user: str = 'demo') -> None:
+        """Delete all Cinder snapshots of the project."""
+        storage = self.connection(user).block_storage
+        found = list(storage.snapshots())
+        for one in found:
+            storage.delete_snapshot(one)
+        for one in found:
+            storage.wait_for_delete(one, interval=INTERVAL, wait=SECONDS)
+
     @staticmethod
     def _volumes_of(cloud: Connection, server: Any) -> list[str]:
         with contextlib.suppress(exceptions.NotFoundException):
@@ -157,19 +174,6 @@ class Resources:
         """Why servers have no guests; empty if they have."""
         from xloudclient.tests.cloud.guests import account
         return account.of(self.layout).off
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Watched:
-    """One distinct view of a snapshot, as a user of the API has it.
-
-    :param seconds: since the snapshot was asked for
-    :param task_state: of the server; ``gone`` if there is none any more
-    :param status: of the image; ``gone`` if there is none any more
-    """
-    seconds: float
-    task_state: str | None
-    status: str
 
 
 def _root(image: str) -> dict[str, Any]:

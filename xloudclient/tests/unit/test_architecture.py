@@ -12,8 +12,8 @@
 
 """The arrows between the rooms, checked on the source as it is written.
 
-``commands -> wiring -> planning -> {cloud, guest, local} -> {consistency, catalog} ->
-standard library``; doc/source/contributor describes the rooms.
+``commands -> wiring -> planning -> {cloud, guest, local} ->
+{consistency, catalog} -> standard library``; doc/source/contributor describes the rooms.
 """
 
 import ast
@@ -41,7 +41,14 @@ ALLOWED: dict[str, set[str]] = {
     'local': {'catalog', 'consistency'},
     'planning': {'cloud', 'consistency', 'guest', 'local'},
     'plugin': set(),
-    'wiring': {'catalog', 'cloud', 'consistency', 'guest', 'local', 'planning'},
+    'wiring': {
+        'catalog',
+        'cloud',
+        'consistency',
+        'guest',
+        'local',
+        'planning',
+    },
 }
 
 #: Rooms that know the standard library and themselves, and nothing else.

@@ -57,6 +57,10 @@ class EmbeddedDriver(fake.FakeDriverWithoutFakeNodes):
             if saved['state'] == power_state.RUNNING:
                 self.machine(uuid).start()
 
+    def default_root_device_name(self, *args: Any) -> str:
+        """Name disks as virtio does; the others then follow: vdb, vdc."""
+        return '/dev/vda'
+
     def spawn(self, context: Any, instance: Any, image_meta: Any,
               injected_files: Any, admin_password: Any, allocations: Any,
               network_info: Any = None, block_device_info: Any = None,

@@ -86,15 +86,22 @@ def _choose(where: layout.Layout) -> Account:
         return Account(off='no sshd is installed')
     wrapper = _wrapper()
     if os.geteuid():
-        own = pwd.getpwuid(os.geteuid())
-        return Account('', sshd, wrapper, NAME if wrapper else own.pw_name,
-                       own.pw_uid, own.pw_gid)
+        return _of_caller(sshd, wrapper)
     closed = _closed(where.state)
     if closed:
         return Account(off=f'{closed} is closed to any user but root')
     if wrapper:
         return Account('', sshd, wrapper)
     return _existing(sshd)
+
+
+def _of_caller(sshd: str, wrapper: str) -> Account:
+    try:
+        name = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return Account(off='your user id has no account, which ssh needs')
+    return Account('', sshd, wrapper, NAME if wrapper else name,
+                   os.geteuid(), os.getegid())
 
 
 def _existing(sshd: str) -> Account:

@@ -1,7 +1,6 @@
 """The test's side of a guest: log in to it, and run databases in it."""
 import dataclasses
 import pathlib
-import shutil
 import subprocess
 from typing import Any
 
@@ -138,8 +137,3 @@ def of(where: layout.Layout, server_id: str) -> Guest:
         raise LookupError(f'Server {server_id} has no guest: not booted yet, '
                           'or without an address in 127.0.0.0/8')
     return Guest(found)
-
-
-def has(command: str) -> bool:
-    """Whether a command is installed where guests look for it."""
-    return bool(shutil.which(command, path=databases.SEARCHED))

@@ -41,6 +41,11 @@ class Watch:
     def __call__(self, environ: dict[str, Any],
                  start_response: Start) -> Iterable[bytes]:
         began = time.time()
+        # kept, since the application changes them as it dispatches
+        asked = {'method': environ['REQUEST_METHOD'],
+                 'path': environ['PATH_INFO'],
+                 'query': environ.get('QUERY_STRING', ''),
+                 'user_agent': environ.get('HTTP_USER_AGENT', '')}
         answer: list[str] = []
 
         def start(status: str, *args: Any) -> Any:
@@ -51,7 +56,7 @@ class Watch:
         try:
             body = self._answer(environ, start, fault)
         finally:
-            self._log(environ, began, answer, fault)
+            self._log(asked, began, answer, fault)
         return body
 
     def _answer(self, environ: dict[str, Any], start: Start,
@@ -82,16 +87,12 @@ class Watch:
             self._used[rule['id']] += 1
             return True
 
-    def _log(self, environ: dict[str, Any], began: float, answer: list[str],
+    def _log(self, asked: dict[str, str], began: float, answer: list[str],
              fault: dict[str, Any]) -> None:
         control.append(self.orders.layout, 'requests.jsonl', {
-            'time': began, 'monotonic': time.monotonic(),
+            **asked, 'time': began, 'monotonic': time.monotonic(),
             'seconds': time.time() - began, 'service': self.service,
-            'method': environ['REQUEST_METHOD'],
-            'path': environ['PATH_INFO'],
-            'query': environ.get('QUERY_STRING', ''),
             'status': int(answer[0].split()[0]) if answer else None,
-            'user_agent': environ.get('HTTP_USER_AGENT', ''),
             'fault': fault.get('id')})
 
 

@@ -35,10 +35,13 @@ class TestTheRule(testtools.TestCase):
             self.expect(Verdict.FAILED, image=status)
 
     def test_queued_after_the_task_was_over_failed(self):
-        self.expect(Verdict.FAILED, image='queued', was_task_over=True)
+        self.expect(Verdict.FAILED, image='queued', since_task_over=5.0)
+
+    def test_queued_just_after_the_task_was_over_is_not(self):
+        self.expect(Verdict.PENDING, image='queued', since_task_over=4.9)
 
     def test_saving_after_the_task_was_over_is_captured(self):
-        self.expect(Verdict.CAPTURED, image='saving', was_task_over=True)
+        self.expect(Verdict.CAPTURED, image='saving', since_task_over=9.0)
 
     def test_an_active_volume_backed_image_waits_for_its_snapshots(self):
         self.expect(

@@ -14,9 +14,9 @@
 import itertools
 
 import fixtures
+import testtools
 from hypothesis import given, settings
 from hypothesis import strategies as st
-import testtools
 
 from xloudclient.consistency.errors import ExitCode
 from xloudclient.consistency.outcome import Outcome, Status
@@ -106,18 +106,14 @@ class TestGoodRuns(testtools.TestCase):
         world = fakes.World(
             images=['active'], volumes=['creating'] * 5 + ['available']
         )
-        outcome = run(
-            world, kind=Kind.VOLUME, volumes=(fakes.data_volume(),)
-        )
+        outcome = run(world, kind=Kind.VOLUME, volumes=(fakes.data_volume(),))
         self.assertEqual(6, world.log.count('look'))
         self.assertEqual(Status.ACTIVE, outcome.status)
         self.assertIn('own', world.log)
 
     def test_without_holders_a_running_guest_gives_crash(self):
         world = fakes.World()
-        outcome = run(
-            world, quiescers=(), hooks=(), required=Consistency.NONE
-        )
+        outcome = run(world, quiescers=(), hooks=(), required=Consistency.NONE)
         self.assertEqual(Consistency.CRASH, outcome.consistency)
         self.assertIsNone(outcome.frozen_seconds)
         self.assertNotIn('open', world.log)
@@ -215,9 +211,7 @@ class TestFailures(testtools.TestCase):
         return world, outcome
 
     def test_a_failed_pre_hook_is_exit_3_and_every_post_runs(self):
-        world, outcome = self.codes(
-            ExitCode.NOT_QUIESCED, {'pre': End.BADLY}
-        )
+        world, outcome = self.codes(ExitCode.NOT_QUIESCED, {'pre': End.BADLY})
         self.assertEqual(['open', 'pre', 'guest-post', 'post'], world.log[:4])
         self.assertEqual(Status.SKIPPED, outcome.status)
 
@@ -261,7 +255,7 @@ class TestFailures(testtools.TestCase):
         )
 
     def test_a_hung_cloud_is_let_go_at_max_freeze(self):
-        world, outcome = self.codes(
+        _, outcome = self.codes(
             ExitCode.OUT_OF_TIME, {'look': End.HANGING}
         )
         self.assertLessEqual(outcome.frozen_seconds, 60.5)

@@ -1,0 +1,336 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+
+"""The snapshot itself: asked for, watched, claimed or discarded.
+
+Every call to the cloud is bounded, so that a hung cloud can't keep the guest
+held. On the way there a signal ends a call; on the way back none does.
+"""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from xloudclient.consistency import capture, evidence
+from xloudclient.consistency.errors import (
+    Busy,
+    CaptureFailed,
+    CloudError,
+    Failure,
+    NotQuiesced,
+    Refused,
+    ReplyLost,
+)
+from xloudclient.consistency.outcome import Progress
+from xloudclient.consistency.plan import GuestState, Kind, Plan
+from xloudclient.consistency.ports import Requested, World
+
+T = TypeVar('T')
+
+#: Seconds that one call to the cloud may take; a create request may be slow,
+#: as Nova makes the snapshots of a volume-backed server within it.
+CALL_SECONDS = 20.0
+REQUEST_SECONDS = 60.0
+#: Seconds to look for a snapshot whose request got no reply.
+FIND_SECONDS = 10.0
+FIND_POLL_SECONDS = 0.5
+#: The server's task is looked at once in so many looks at the image.
+LOOKS_PER_TASK = 4
+
+
+class Taking:
+    """Takes one snapshot in the cloud.
+
+    :param remaining: seconds left; raises what is to be raised when there
+        are none, or when a signal came
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        world: World,
+        progress: Progress,
+        remaining: Callable[[], float],
+    ) -> None:
+        self.plan = plan
+        self.world = world
+        self.progress = progress
+        self._remaining = remaining
+        self._task_over_at: float | None = None
+
+    @property
+    def requested(self) -> Requested:
+        """What the cloud accepted; only to be used once it has."""
+        if self.progress.requested is None:
+            raise CaptureFailed('no snapshot was requested')
+        return self.progress.requested
+
+    # The way there
+
+    def request(self) -> None:
+        """Ask for the snapshot and those of the attached volumes.
+
+        :raises Failure: no, or nobody knows
+        """
+        properties = evidence.requested_properties(self.plan)
+        name = self.plan.snapshot_name
+        self.world.journal.write('request', name=name)
+        self.world.reporter.step('requesting', name=name)
+        self.progress.is_unsure = True
+        call = functools.partial(
+            self.world.cloud.request, self.plan, properties
+        )
+        try:
+            self._accept(self._ask(call, REQUEST_SECONDS))
+        except Refused as error:
+            self.progress.is_unsure = False
+            raise refusal(error) from error
+        except (ReplyLost, TimeoutError) as error:
+            self._remaining()
+            self.find(f'the request got no reply ({error})')
+        if self.plan.target.kind is Kind.IMAGE:
+            for volume in self.plan.captured_volumes:
+                self._request_volume(volume.id)
+
+    def _accept(self, requested: Requested) -> None:
+        self.progress.requested = requested
+        self.progress.is_unsure = False
+        self.world.journal.write('requested', image=requested.image_id)
+        self.world.reporter.step('requested', image=requested.image_id)
+
+    def find(self, why: str, ignore_signals: bool = False) -> None:
+        """Look for what a request without a reply may have made.
+
+        :raises CaptureFailed: it was not found
+        """
+        end = self.world.clock.now() + FIND_SECONDS
+        call = functools.partial(self.world.cloud.find_requested, self.plan)
+        while self.world.clock.now() < end:
+            try:
+                found = self._ask(call, FIND_SECONDS, ignore_signals)
+            except (CloudError, TimeoutError):
+                found = None
+            if found is not None:
+                self._accept(found)
+                return
+            self.world.clock.wait(FIND_POLL_SECONDS, ignore_signals)
+            if not ignore_signals:
+                self._remaining()
+        raise CaptureFailed(
+            f'{why} and no snapshot of this run was found',
+            'If one appears later, this finds it: openstack image list '
+            f'--property xloud_run={self.plan.run_id}',
+        )
+
+    def _request_volume(self, volume_id: str) -> None:
+        self.world.journal.write('volume-request', volume=volume_id)
+        call = functools.partial(
+            self.world.cloud.snapshot_volume,
+            self.plan,
+            volume_id,
+            self.requested.image_id,
+        )
+        try:
+            made = self._ask(call, REQUEST_SECONDS)
+        except Refused as error:
+            raise refusal(error) from error
+        except (ReplyLost, TimeoutError) as error:
+            self._remaining()
+            raise CaptureFailed(
+                f'the request for a snapshot of volume {volume_id} got no '
+                f'reply ({error})'
+            ) from error
+        self.progress.requested = dataclasses.replace(
+            self.requested,
+            volume_snapshots=(*self.requested.volume_snapshots, made),
+        )
+
+    def await_capture(self, poll: Callable[[], float]) -> None:
+        """Return once the point in time is fixed.
+
+        :param poll: seconds until the next look
+        :raises CaptureFailed: it will never be
+        """
+        looks = 0
+        while not self._is_captured():
+            looks += 1
+            if looks % LOOKS_PER_TASK == 0:
+                self._look_at_task()
+            self.world.clock.wait(min(poll(), self._remaining()))
+        self.progress.captured_at = self.world.clock.utc()
+        self.world.journal.write('captured')
+        self.world.reporter.step('captured')
+
+    def _is_captured(self) -> bool:
+        try:
+            judgement = capture.judge(self._look())
+        except (CloudError, TimeoutError):
+            # A cloud that does not answer now may do so the next time.
+            self._remaining()
+            return False
+        if judgement.verdict is capture.Verdict.FAILED:
+            raise CaptureFailed(f'the capture failed: {judgement.reason}')
+        return judgement.verdict is capture.Verdict.CAPTURED
+
+    def _look(self) -> capture.Seen:
+        since = None
+        if self._task_over_at is not None:
+            since = self.world.clock.now() - self._task_over_at
+        status = self.world.cloud.volume_snapshot_status
+        return capture.Seen(
+            image=self._image_status(),
+            since_task_over=since,
+            volumes=tuple(
+                self._ask(functools.partial(status, one))
+                for one in self.requested.volume_snapshots
+            ),
+            is_volume_backed=self.plan.target.kind is Kind.VOLUME,
+        )
+
+    def _image_status(self) -> str | None:
+        status = self.world.cloud.image_status
+        return self._ask(functools.partial(status, self.requested.image_id))
+
+    def _look_at_task(self) -> None:
+        """See whether Nova is done; the snapshot of a volume has no task."""
+        if self.plan.target.kind is Kind.VOLUME or self._task_over_at:
+            return
+        look = self.world.cloud.is_task_over
+        with contextlib.suppress(CloudError, TimeoutError):
+            if self._ask(functools.partial(look, self.plan.target.id)):
+                self._task_over_at = self.world.clock.now()
+
+    def is_active(self) -> bool:
+        """Whether the snapshot can be launched now.
+
+        :raises CaptureFailed: it never will
+        """
+        if self.plan.target.kind is Kind.VOLUME:
+            return True
+        try:
+            status = self._image_status()
+        except (CloudError, TimeoutError):
+            self._remaining()
+            return False
+        if status in capture.GONE or status == 'queued':
+            raise CaptureFailed('the upload failed: the image is gone')
+        return status == 'active'
+
+    # The way back
+
+    def claim(self, properties: Mapping[str, str]) -> None:
+        """Write the evidence on the image, and whose its parts are.
+
+        :raises Failure: it could not be written
+        """
+        self.world.journal.write('proven', properties=dict(properties))
+        image_id = self.requested.image_id
+        cloud = self.world.cloud
+        self._return(
+            functools.partial(
+                cloud.record, image_id, properties, self.plan.tags
+            )
+        )
+        if self.plan.target.kind is Kind.VOLUME:
+            self._return(
+                functools.partial(
+                    cloud.own_volume_snapshots, self.plan, self.requested
+                )
+            )
+
+    def protect(self) -> None:
+        """Protect the image; raises Failure."""
+        protect = self.world.cloud.protect
+        self._return(functools.partial(protect, self.requested.image_id))
+
+    def state_now(self) -> GuestState | None:
+        """What the guest does now.
+
+        One that can't be seen counts as running: it is not proven idle.
+        """
+        look = self.world.cloud.guest_state
+        try:
+            return self._return(functools.partial(look, self.plan.target.id))
+        except Failure:
+            return GuestState.RUNNING
+
+    def discard_unproven(self) -> None:
+        """Delete what was begun, also what a lost request may have made."""
+        if self.progress.is_unsure:
+            try:
+                self.find('', ignore_signals=True)
+            except CaptureFailed as failure:
+                self.progress.unfound = failure.advice
+        if self.progress.requested:
+            self.discard()
+
+    def discard(self) -> None:
+        """Delete the snapshot; what can't be deleted is named."""
+        discard = functools.partial(
+            self.world.cloud.discard, self.plan, self.requested
+        )
+        try:
+            self.progress.leftovers = self._return(discard)
+        except Failure:
+            self.progress.leftovers = self._deletions()
+        self.progress.is_discarded = not self.progress.leftovers
+        self.world.journal.write('discarded', left=self.progress.leftovers)
+        self.world.reporter.step('discarded')
+
+    def _deletions(self) -> tuple[str, ...]:
+        return (
+            f'openstack image delete {self.requested.image_id}',
+            *(
+                f'openstack volume snapshot delete {one}'
+                for one in self.requested.volume_snapshots
+            ),
+        )
+
+    def _ask(
+        self,
+        call: Callable[[], T],
+        seconds: float = CALL_SECONDS,
+        ignore_signals: bool = False,
+    ) -> T:
+        """Make a call on the way there.
+
+        :raises TimeoutError: a signal came or the time ran out
+        """
+        if not ignore_signals:
+            seconds = min(seconds, self._remaining())
+        return self.world.clock.bounded(call, seconds, ignore_signals)
+
+    def _return(self, call: Callable[[], T]) -> T:
+        """Make a call on the way back.
+
+        :raises Failure: it failed or took too long
+        """
+        try:
+            return self.world.clock.bounded(call, CALL_SECONDS, True)
+        except (CloudError, TimeoutError) as error:
+            raise Failure(str(error) or 'the cloud does not answer') from error
+
+
+def refusal(error: Refused) -> Failure:
+    """Turn the cloud's refusal of a request into what the user is told."""
+    text = str(error)
+    words = text.lower()
+    if error.status == 413 or 'quota' in words or 'limit' in words:
+        return NotQuiesced(f'a quota is exceeded: {text}')
+    if 'quiesce' in words or 'agent' in words:
+        return NotQuiesced(f"Nova can't quiesce the guest: {text}")
+    if error.status == 409:
+        return Busy(f'the server is busy: {text}', 'Try again later.')
+    return CaptureFailed(f'the request was refused: {text}')
