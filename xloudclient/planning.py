@@ -70,7 +70,7 @@ class Options(Protocol):
     login: str | None
     port: int | None
     identity: str | None
-    ssh_options: list[str]
+    ssh_options: Sequence[str]
     trust_metadata: bool
     address_type: str | None
     ssh_host: str | None

@@ -24,7 +24,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from xloudclient import planning
+from xloudclient import planning, recording
 from xloudclient.cloud.project import OpenStack
 from xloudclient.consistency.conclusion import refused
 from xloudclient.consistency.errors import ExitCode, Failure, most_urgent
@@ -50,11 +50,13 @@ class Wired:
     def __init__(
         self,
         prepared: Sequence[planning.Prepared],
+        conn: Any,
         cloud: OpenStack,
         options: planning.Options,
         progress: Progress,
     ) -> None:
         self._prepared = prepared
+        self._conn = conn
         self._cloud = cloud
         self._options = options
         self._progress = progress
@@ -104,7 +106,12 @@ class Wired:
         self, prepared: planning.Prepared, clock: SystemClock
     ) -> Outcome:
         plan = prepared.plan
-        journal = FileJournal(runs_folder(os.environ), plan.run_id, clock.utc)
+        folder = runs_folder(os.environ)
+        for text in recording.catch_up(
+            self._cloud.images, folder, plan.target.id
+        ):
+            LOG.warning('%s: %s', plan.target.name, text)
+        journal = FileJournal(folder, plan.run_id, clock.utc)
         journal.begin(plan.target.id, name=plan.target.name)
         is_done = False
         try:
@@ -113,11 +120,14 @@ class Wired:
                 guest=SshGuest(prepared.guest, plan.run_id),
                 hooks=LocalHooks(os.environ, self._options.hook_env),
                 journal=journal,
+                recorder=recording.DetachedRecorder(
+                    self._conn, journal.path, plan.budget.total
+                ),
                 clock=clock,
                 reporter=self._progress.of(plan, clock),
             )
             outcome = Run(plan, world, prepared.measured_ms).execute()
-            is_done = not outcome.leaves_something
+            is_done = not (outcome.leaves_something or outcome.is_deferred)
         finally:
             journal.close(is_done)
         return outcome
@@ -136,11 +146,9 @@ def prepare(
     progress = Progress(verbosity, options.events)
     conn = client_manager.sdk_connection
     cloud = OpenStack(conn)
-    planner = planning.Planner(
-        options, wanted, cloud, conn.current_project_id
-    )
+    planner = planning.Planner(options, wanted, cloud, conn.current_project_id)
     prepared = [planner.plan(server) for server in options.servers]
-    return Wired(prepared, cloud, options, progress)
+    return Wired(prepared, conn, cloud, options, progress)
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> ExitCode:

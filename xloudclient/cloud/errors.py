@@ -41,10 +41,11 @@ def translated() -> Iterator[None]:
         yield
     except CloudError:
         raise
+    except sdk_exceptions.HttpException as error:
+        # before LOST: the SDK derives it from requests' HTTPError
+        raise _of_http(error) from error
     except LOST as error:
         raise ReplyLost(str(error)) from error
-    except sdk_exceptions.HttpException as error:
-        raise _of_http(error) from error
     except (
         sdk_exceptions.SDKException,
         ksa_exceptions.ClientException,

@@ -40,6 +40,7 @@ def conclude(plan: Plan, hold: Hold, progress: Progress) -> Outcome:
         hooks=tuple(hold.hook_log),
         reason=_reason(progress, failure),
         message=_sentence(plan, hold, progress, failure) if failure else '',
+        is_deferred=progress.is_deferred,
         leaves_something=bool(progress.leftovers or progress.unfound)
         or isinstance(failure, ReleaseFailed),
     )
@@ -76,7 +77,9 @@ def _worst(plan: Plan, hold: Hold, progress: Progress) -> Failure | None:
 
 def _unrecorded(progress: Progress) -> Failure | None:
     """A snapshot whose evidence could not be written claims nothing."""
-    if not progress.proof or progress.is_recorded or progress.is_discarded:
+    if not progress.proof or progress.is_discarded:
+        return None
+    if progress.is_recorded or progress.is_deferred:
         return None
     if progress.failure and progress.failure.exit_code is not ExitCode.FAILED:
         return None

@@ -49,6 +49,7 @@ class Progress:
     """What is known of the snapshot so far.
 
     :param is_unsure: a request was sent and its outcome is not known
+    :param is_deferred: the evidence is written when the upload has ended
     :param leftovers: commands that remove what could not be deleted
     :param unfound: how to find what a lost request may still make
     """
@@ -57,6 +58,7 @@ class Progress:
     is_unsure: bool = False
     captured_at: str = ''
     is_recorded: bool = False
+    is_deferred: bool = False
     is_active: bool = False
     is_discarded: bool = False
     failure: Failure | None = None
@@ -78,6 +80,7 @@ class Outcome:
     :param hooks: the hooks that ran, with how they ended
     :param reason: why the class is not higher, or what failed
     :param message: the sentence for stderr; empty if all went as asked
+    :param is_deferred: the evidence is written when the upload has ended
     :param leaves_something: something may still be held or half-made, so the
         journal is to be kept
     """
@@ -93,4 +96,5 @@ class Outcome:
     hooks: tuple[str, ...] = ()
     reason: str = ''
     message: str = ''
+    is_deferred: bool = False
     leaves_something: bool = False

@@ -221,7 +221,7 @@ class Cloud(Protocol):
         properties: Mapping[str, str],
         tags: Sequence[str],
     ) -> None:
-        """Set properties and tags of the image, in one update."""
+        """Set properties and tags of an active image, in one update."""
 
     def protect(self, image_id: str) -> None:
         """Protect the image from deletion."""
@@ -251,6 +251,18 @@ class Journal(Protocol):
 
     def write(self, event: str, **fields: Any) -> None:
         """Append one line; never raises once the run has begun."""
+
+
+class Recorder(Protocol):
+    """Writes the evidence after this process has ended."""
+
+    def defer(
+        self,
+        image_id: str,
+        properties: Mapping[str, str],
+        tags: Sequence[str],
+    ) -> None:
+        """Have it written once the image is active. Never raises."""
 
 
 class Clock(Protocol):
@@ -297,5 +309,6 @@ class World:
     guest: Guest
     hooks: HookRunner
     journal: Journal
+    recorder: Recorder
     clock: Clock
     reporter: Reporter

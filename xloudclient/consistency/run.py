@@ -69,12 +69,12 @@ class Run:
         self._guarded(self._capture_held)
         self.hold.release()
         outlives = self._outlives
-        if not outlives:
-            self._guarded(self._settle)
+        if not (self.progress.captured_at or outlives):
+            self._guarded(self.taking.discard_unproven)
         self._guarded(self._posts)
         if outlives:
             self._guarded(self._outlive)
-        self._guarded(self._finish)
+        self._guarded(self._conclude_snapshot)
         self.world.guest.close()
         return conclude(self.plan, self.hold, self.progress)
 
@@ -151,13 +151,6 @@ class Run:
 
     # The way back
 
-    def _settle(self) -> None:
-        """After the release: record what was proven, or clean up."""
-        if self.progress.captured_at:
-            self._record()
-        else:
-            self.taking.discard_unproven()
-
     @property
     def _outlives(self) -> bool:
         """Whether a snapshot goes on although ``--max-freeze`` ran out."""
@@ -177,7 +170,6 @@ class Run:
         except (Interrupted, OutOfTime):
             self.taking.discard_unproven()
             raise
-        self._record()
 
     def _posts(self) -> None:
         requested = self.progress.requested
@@ -198,15 +190,32 @@ class Run:
             return Result.FAILED
         return Result.ABORTED
 
-    def _record(self) -> None:
-        """Write what was proven on the image, or discard too low a class."""
+    def _conclude_snapshot(self) -> None:
+        """Claim the snapshot, or discard one of too low a class."""
+        if not self.progress.captured_at:
+            return
         proof = self.progress.proof = self._prove()
         if self.plan.discard_lower and proof.consistency < self.plan.required:
             self.taking.discard()
             return
+        claims = self._claims(proof)
+        self.taking.prove(claims)
+        try:
+            self._await_active()
+        except (Interrupted, OutOfTime):
+            self.taking.defer(claims)
+            raise
+        if not self.progress.is_active:
+            self.taking.defer(claims)
+            return
+        self.taking.claim(claims)
+        if self.plan.is_protected:
+            self.taking.protect()
+
+    def _claims(self, proof: evidence.Proof) -> dict[str, str]:
         is_image = self.plan.target.kind is Kind.IMAGE
         requested = self.taking.requested
-        claims = evidence.proven_properties(
+        return evidence.proven_properties(
             requested.image_id,
             proof,
             self.progress.captured_at,
@@ -214,11 +223,16 @@ class Run:
             self.hold.proven_names,
             requested.volume_snapshots if is_image else (),
         )
-        self.taking.claim(claims)
-        self.progress.is_recorded = True
-        self.world.reporter.step(
-            'recorded', consistency=str(proof.consistency)
-        )
+
+    def _await_active(self) -> None:
+        """Wait until the snapshot can be launched, if that was asked."""
+        while True:
+            self.progress.is_active = self.taking.is_active()
+            if self.progress.is_active or not self.plan.wait:
+                break
+            self.world.clock.wait(min(self._poll(), self._remaining()))
+        if self.progress.is_active:
+            self.world.reporter.step('active')
 
     def _prove(self) -> evidence.Proof:
         state = self.plan.target.state
@@ -228,20 +242,6 @@ class Run:
         if isinstance(self.progress.failure, OutOfTime):
             lapses.append('released before the capture: out of time')
         return evidence.prove(self.plan, self.facts, self.hold.holders, lapses)
-
-    def _finish(self) -> None:
-        """Wait until the snapshot can be launched, if that was asked."""
-        if not self.progress.is_recorded:
-            return
-        is_volume = self.plan.target.kind is Kind.VOLUME
-        while self.plan.wait or is_volume:
-            if self.taking.is_active():
-                self.progress.is_active = True
-                self.world.reporter.step('active')
-                break
-            self.world.clock.wait(min(self._poll(), self._remaining()))
-        if self.plan.is_protected and self.progress.is_active:
-            self.taking.protect()
 
     # Time
 

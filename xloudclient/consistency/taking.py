@@ -230,12 +230,25 @@ class Taking:
 
     # The way back
 
+    def prove(self, properties: Mapping[str, str]) -> None:
+        """Write down what is to be claimed, before it is."""
+        self.world.journal.write(
+            'proven',
+            image=self.requested.image_id,
+            properties=dict(properties),
+            tags=self.plan.tags,
+        )
+
     def claim(self, properties: Mapping[str, str]) -> None:
         """Write the evidence on the image, and whose its parts are.
 
+        Only on an active image: at the end of an upload Glance writes back
+        all properties as it read them at its beginning (``glance/api/v2/
+        image_data.py`` ``upload``, ``glance/db/__init__.py`` ``save`` with
+        ``purge_props``; seen with Glance 33).
+
         :raises Failure: it could not be written
         """
-        self.world.journal.write('proven', properties=dict(properties))
         image_id = self.requested.image_id
         cloud = self.world.cloud
         self._return(
@@ -249,6 +262,20 @@ class Taking:
                     cloud.own_volume_snapshots, self.plan, self.requested
                 )
             )
+        self.progress.is_recorded = True
+        self.world.reporter.step(
+            'recorded', consistency=properties['xloud_consistency']
+        )
+
+    def defer(self, properties: Mapping[str, str]) -> None:
+        """Leave the evidence to be written when the upload has ended."""
+        self.world.recorder.defer(
+            self.requested.image_id, properties, self.plan.tags
+        )
+        self.progress.is_deferred = True
+        self.world.reporter.step(
+            'deferred', consistency=properties['xloud_consistency']
+        )
 
     def protect(self) -> None:
         """Protect the image; raises Failure."""

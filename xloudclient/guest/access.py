@@ -157,7 +157,9 @@ def read(
             'Give one with --ssh-host.',
         )
     port = options.port or _metadatum(metadata, 'xloud:ssh_port', _port, 0)
-    login = options.login or _metadatum(metadata, 'xloud:ssh_login', _login, '')
+    login = options.login or _metadatum(
+        metadata, 'xloud:ssh_login', _login, ''
+    )
     return Access(
         address,
         port,

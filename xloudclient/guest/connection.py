@@ -68,11 +68,14 @@ class Connection:
         self._input = self._process.stdin
         os.set_blocking(self._input.fileno(), False)
         self._readers = [
-            self._start(self._read_output), self._start(self._read_stderr)
+            self._start(self._read_output),
+            self._start(self._read_stderr),
         ]
 
     @staticmethod
-    def _start(target: Callable[..., None], *arguments: float) -> threading.Thread:
+    def _start(
+        target: Callable[..., None], *arguments: float
+    ) -> threading.Thread:
         thread = threading.Thread(target=target, args=arguments, daemon=True)
         thread.start()
         return thread

@@ -24,7 +24,7 @@ from typing import Any
 
 from xloudclient.consistency.evidence import evidence
 from xloudclient.consistency.ports import Evidence, GuestFacts, Released
-from xloudclient.guest.protocol import LOG_CHARACTERS, escape, quote
+from xloudclient.guest.protocol import LOG_CHARACTERS, escape, mend, quote
 
 #: As many facts (disks, lines of a report) as are kept.
 MOST_FACTS = 1000
@@ -109,7 +109,10 @@ class Child:
             why = force or ('' if was_held else 'it ended by itself')
             return Released(self.name, True, was_held, why)
         return Released(
-            self.name, self._is_free, was_held, (force or self.how) + self.quotation
+            self.name,
+            self._is_free,
+            was_held,
+            (force or self.how) + self.quotation,
         )
 
     @property
@@ -232,7 +235,7 @@ def _part(child: Child, text: str) -> None:
 
 
 def _answer(child: Child) -> None:
-    child.answer, child.spoken = child.spoken, ''
+    child.answer, child.spoken = mend(child.spoken), ''
 
 
 def _ready(child: Child, text: str) -> None:
@@ -271,7 +274,7 @@ def _line(child: Child, text: str) -> None:
 
 
 def _end(child: Child, text: str) -> None:
-    child.text[text] = child.spoken
+    child.text[text] = mend(child.spoken)
     child.spoken = ''
     child.read.append(text)
 

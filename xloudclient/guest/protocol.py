@@ -97,12 +97,15 @@ def remote_command(shell: str, arguments: Iterable[str | int]) -> str:
     return (
         f'exec {shell} -c \'t=$(printf %b "$1"); export t; shift; '
         f"exec {shell} -c \"$@\"' xloud '{encoded}' "
-        f"'eval \"$t\"' xloud-supervisor {words}"
+        f'\'eval "$t"\' xloud-supervisor {words}'
     )
 
 
 class LineSplitter:
-    """Cuts what the guest sends into lines; drops those that are too long."""
+    """Cuts what the guest sends into lines; drops those that are too long.
+
+    Their bytes are kept, as a character may go on in another line (:func:`mend`).
+    """
 
     def __init__(self, limit: int = LONGEST_LINE_BYTES) -> None:
         self._limit = limit
@@ -114,11 +117,16 @@ class LineSplitter:
         *lines, self._rest = (self._rest + data).split(b'\n')
         for line in lines:
             if not self._is_skipping and len(line) <= self._limit:
-                yield line.decode(errors='replace')
+                yield line.decode(errors='surrogateescape')
             self._is_skipping = False
         if len(self._rest) > self._limit:
             self._rest = b''
             self._is_skipping = True
+
+
+def mend(text: str) -> str:
+    """Decode text that was put together from lines."""
+    return text.encode(errors='surrogateescape').decode(errors='replace')
 
 
 def escape(text: str) -> str:

@@ -61,7 +61,7 @@ def _key_failure(access: Access, stderr: str) -> HostKeyUnknown:
     accept = _by_hand(access, 'StrictHostKeyChecking=ask')
     if not _CHANGED.search(stderr):
         return HostKeyUnknown(
-            f"the host key of the guest at {access} is not known; its "
+            f'the host key of the guest at {access} is not known; its '
             "fingerprints are in the server's console log",
             f'To compare and accept it: {accept}',
         )

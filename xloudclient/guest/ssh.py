@@ -25,7 +25,6 @@ import logging
 import math
 import pathlib
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -83,6 +82,7 @@ class SshGuest:
     :param access: how to reach it
     :param run_id: for the log
     :param lease: seconds, at least 2
+    :param grace: seconds that a holder gets to release before it is ended
     :param shell: in the guest; one or several words
     :param use_sudo: become root in the guest if it needs no password
     :param program: ssh
@@ -94,6 +94,7 @@ class SshGuest:
         run_id: str = '',
         *,
         lease: int = LEASE_SECONDS,
+        grace: int = GRACE_SECONDS,
         shell: str = 'sh',
         use_sudo: bool = True,
         program: str = 'ssh',
@@ -101,6 +102,7 @@ class SshGuest:
         self.access = access
         self.run_id = run_id
         self._lease = lease
+        self._grace = grace
         self._shell = shell
         self._use_sudo = use_sudo
         self._program = program
@@ -121,7 +123,7 @@ class SshGuest:
         self, role: str, nonce: str, talk: Conversation, lease: int
     ) -> Connection:
         sudo = 'yes' if self._use_sudo else 'no'
-        words = (role, nonce, lease, GRACE_SECONDS, sudo, f"'{self._shell}'")
+        words = (role, nonce, lease, self._grace, sudo, f"'{self._shell}'")
         command = remote_command(self._shell, words)
         return Connection(
             self.access.command(command, self._program), nonce, talk.hear
@@ -350,7 +352,8 @@ class SshGuest:
         self._drop(turn, child)
         if child.status == NOT_NOW_STATUS:
             raise Busy(
-                f'{child.name} says not now{child.quotation}', 'Try again later.'
+                f'{child.name} says not now{child.quotation}',
+                'Try again later.',
             )
         raise NotQuiesced(
             f"{child.name} can't quiesce: {child.how}{child.quotation}"
@@ -445,7 +448,7 @@ class SshGuest:
         for one in reversed(self._holders):
             outcome = one.released()
             # A dropped one is of interest only if it may still hold.
-            if one.is_ready and not one.is_dropped or not outcome.is_free:
+            if (one.is_ready and not one.is_dropped) or not outcome.is_free:
                 yield outcome
 
     def _ask_report(self, turn: int, deadline: float) -> None:

@@ -242,7 +242,7 @@ start_timer() {
 
 holders='' over='' due='' lapsed='' mute='' later=''
 ticks=0 silent=0 age=0 cap='' timer='' ticker='' run_id='' run_end=''
-beat_ticks=-1 beat_time=0 stalled='' failures=0 words='' variables='' broken=''
+beat_ticks=-1 beat_time=0 stalled='' failures=0 words='' variables='' broken='' log_id=''
 
 serve() {
     while [ -z "$over" ]; do
@@ -287,6 +287,7 @@ act() {
     logged)
         eval "logged_$2=yes"
         [ -z "$run_end" ] || log_ended
+        [ -z "$log_id" ] || offer_log
         ;;
     released) eval "said_$2=yes" ;;
     ready | held | part)
@@ -312,7 +313,10 @@ request() {
     variable) variables="$variables $2" ;;
     hold) start_holder "$2" ;;
     run) start_run "$2" "$3" ;;
-    log) tell_log "$2" ;;
+    log)
+        log_id=$2 log_wait=3
+        offer_log
+        ;;
     verify) each_holder ask ;;
     drop)
         mute=yes
@@ -350,6 +354,7 @@ tick() {
         due=${due:-"the longest time allowed is over, $cap s"}
     fi
     [ -z "$run_id" ] || tick_run
+    [ -z "$log_id" ] || offer_log
 }
 
 # The beats are the only clock that can tell of a stopped timer. It takes two
@@ -600,7 +605,8 @@ end_keepers() {
     eval "case \$end_$1 in unknown | '') kill -KILL \$listener_$1 ;; esac"
     for one in "err_$1" "say_$1"; do
         eval "[ -n \"\$logged_$one\" ] || [ -z \"\$keeper_$one\" ] ||
-            kill -KILL -\$keeper_$one || kill -KILL \$keeper_$one"
+            kill -KILL -\$keeper_$one || kill -KILL \$keeper_$one
+            logged_$one=yes"
     done
 }
 
@@ -608,6 +614,16 @@ signal() {
     eval "target=\$pid_$2"
     [ -z "$target" ] || kill "-$1" "-$target" || kill "-$1" "$target"
 } 2>/dev/null
+
+# offer_log: once it is complete; after some ticks also if it isn't.
+offer_log() {
+    log_wait=$((log_wait - 1))
+    eval "logged=\$logged_err_$log_id"
+    if [ -n "$logged" ] || [ "$log_wait" -le 0 ]; then
+        tell_log "$log_id"
+        log_id=''
+    fi
+}
 
 tell_log() {
     for file in "out.$1" "log.$1"; do

@@ -46,6 +46,7 @@ STEPS: Mapping[str, str] = {
     'verified': 'held until now: {proven}',
     'released': 'released',
     'recorded': 'recorded as {consistency}',
+    'deferred': 'proven: {consistency}; recorded when the upload ends',
     'post-hook': 'post hook {path}',
     'discarded': 'deleting what was begun',
     'active': 'active: it can be launched',

@@ -197,15 +197,19 @@ where_add_disk() {
     where_serials=${where_serials:+$where_serials, }\"$1\":\ $JSON
 }
 
-# data PATH: adds PATH, and every file system mounted below it, to the list DATA.
+# data PATH: adds PATH, and every file system mounted below it that has a disk or a server, to the list DATA.
 # Of many paths it keeps those that tell something new: another disk.
 DATA='' data_paths=$NEWLINE data_count=0
 data() {
-    while read -r _ _ _ _ data_mount _; do
-        data_mount=$(printf '%b' "$data_mount")
+    data_one "$1"
+    while read -r _ _ _ _ data_mount data_rest; do
+        case ${data_rest#* - } in *' /'* | *:/* | zfs*) ;; *) continue ;; esac
+        # mountinfo writes \ooo, printf reads \0ooo.
+        case $data_mount in
+        *\\*) data_mount=$(printf '%b' "$(printf '%s' "$data_mount" | sed 's/\\/\\0/g')") ;;
+        esac
         case $data_mount in "${1%/}"/?*) data_one "$data_mount" ;; esac
     done </proc/self/mountinfo
-    data_one "$1"
 }
 
 data_one() {

@@ -19,16 +19,15 @@
 mounts=''
 options 'mounts' "$@"
 
-# Lists of mount points in the escaped form of /proc/self/mountinfo (\040 for a space), so that no name has a blank;
-# what the shell would take for a pattern is escaped too.
-PATTERNS='s/\*/\\052/g; s/?/\\077/g; s/\[/\\133/g'
+# Lists of mount points, written as printf's %b reads them (\0040 for a space), so that no name has a blank or a pattern.
 WANTED='' WATCHED='' SKIPPED='' FROZEN='' WRITES='' GUARDED='' SECOND=''
+PATTERNS='s/\*/\\0052/g; s/?/\\0077/g; s/\[/\\0133/g'
 
-# Sets NAME to the mount point that $1 is the escaped form of.
+# Sets NAME to the mount point that $1 is the written form of.
 unescape() {
     case $1 in
     *\\*)
-        NAME=$(printf '%b.' "$(printf '%s' "$1" | sed 's/\\\([0-7][0-7][0-7]\)/\\0\1/g')")
+        NAME=$(printf '%b.' "$1")
         NAME=${NAME%.}
         ;;
     *) NAME=$1 ;;
@@ -52,25 +51,37 @@ quiesce() {
     READY="{\"gives\": \"filesystem\", \"data\": [], \"frozen\": [$DESCRIBED], \"still\": [$STILL], \"skipped\": [$SKIPPED]}"
 }
 
+# Prints a line for each mounted file system: its mount point, source, type and options.
+list() {
+    # findmnt writes \xHH for what is no plain character.
+    findmnt -n -r -v -o TARGET,SOURCE,FSTYPE,OPTIONS </dev/null | awk '
+        function number(digits) {
+            return (index("0123456789abcdef", substr(digits, 1, 1)) - 1) * 16 + index("0123456789abcdef", substr(digits, 2)) - 1
+        }
+        {
+            line = ""
+            while (match($0, /\\x[0-9a-f][0-9a-f]/)) {
+                code = number(substr($0, RSTART + 2, 2))
+                line = line substr($0, 1, RSTART - 1) sprintf(code <= 32 || code == 92 ? "\\0%03o" : "%c", code)
+                $0 = substr($0, RSTART + 4)
+            }
+            print line $0
+        }' | sed "$PATTERNS"
+}
+
 # Sets WANTED, latest mounted first, each file system once.
 choose() {
     asked=''
-    [ -z "$mounts" ] || asked=:$(printf '%s' "$mounts" | sed "s/\\\\/\\\\134/g; s/ /\\\\040/g; $PATTERNS"):
+    [ -z "$mounts" ] || asked=:$(printf '%s' "$mounts" | sed "s/\\\\/\\\\0134/g; s/ /\\\\0040/g; $PATTERNS"):
     seen=' '
-    sed "$PATTERNS" /proc/self/mountinfo >"fsfreeze-mounts.$$"
-    while read -r _ _ device _ mount rest; do
-        rest=${rest#* - }
-        type=${rest%% *}
-        rest=${rest#* }
-        source=${rest%% *} state=${rest#* }
+    list >"fsfreeze-mounts.$$"
+    while read -r mount source type state; do
         case $asked in
         '') ;;
         *:"$mount":*) asked=${asked%%:"$mount":*}:${asked#*:"$mount":} ;;
         *) continue ;;
         esac
-        case $source in /dev/*) key=$source ;; *) key=$device ;; esac
-        case $seen in *" $key "*) continue ;; esac
-        seen="$seen$key "
+        case $source,$seen in /dev/*,*" $source "*) continue ;; esac
         choose_one
     done <"fsfreeze-mounts.$$"
     asked=${asked#:}
@@ -84,6 +95,7 @@ choose_one() {
         *" $mount "*) fail "can't freeze what another file system is mounted over: $mount" ;;
         esac
         WANTED="$mount${WANTED:+ $WANTED}"
+        seen="$seen$source "
         return
         ;;
     *,ro*) why='read-only' ;;
@@ -166,10 +178,7 @@ THAW='set -f
     done 2>/dev/null
     if [ "$word" != "done" ]; then
         for mount in $mounts; do
-            case $mount in
-            *\\*) mount=$(printf "%b" "$(printf "%s" "$mount" | sed "s/\\\\\([0-7][0-7][0-7]\)/\\\\0\1/g")") ;;
-            esac
-            fsfreeze --unfreeze "$mount" </dev/null >/dev/null 2>&1
+            fsfreeze --unfreeze "$(printf "%b" "$mount")" </dev/null >/dev/null 2>&1
         done
     fi
     echo "done"'

@@ -240,7 +240,11 @@ verify() {
 }
 
 release() {
-    [ -z "$TIMER" ] || kill -KILL "$TIMER" 2>/dev/null
+    if [ -n "$TIMER" ]; then
+        # The lock is still being waited for.
+        kill -KILL "$TIMER" 2>/dev/null
+        printf 'KILL QUERY %s;\n' "$CONNECTION" 2>/dev/null >&5
+    fi
     if [ -n "$CLIENT" ]; then
         tell 'UNLOCK TABLES;'
         exec 3>&- 4<&- 5>&-

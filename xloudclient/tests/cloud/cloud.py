@@ -1,4 +1,17 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
 """The owner's side of a cloud: start, stop, and all a test asks of it."""
+
 import os
 import pathlib
 import shutil
@@ -13,12 +26,14 @@ from typing import Any
 
 import openstack.connection
 
-from xloudclient.tests.cloud import configuration
-from xloudclient.tests.cloud import keeper
-from xloudclient.tests.cloud import layout
-from xloudclient.tests.cloud import migrate
-from xloudclient.tests.cloud import process
-from xloudclient.tests.cloud import template
+from xloudclient.tests.cloud import (
+    configuration,
+    keeper,
+    layout,
+    migrate,
+    process,
+    template,
+)
 from xloudclient.tests.cloud.orders import Orders
 from xloudclient.tests.cloud.resources import Resources
 
@@ -48,9 +63,15 @@ class Cloud(Orders, Resources):
         self._warden: subprocess.Popen[str] | None = None
 
     @classmethod
-    def start(cls, state: str | os.PathLike[str] | None = None, *,
-              detached: bool = False, from_nothing: bool = False,
-              guests: bool = True, say: Say = _tell) -> 'Cloud':
+    def start(
+        cls,
+        state: str | os.PathLike[str] | None = None,
+        *,
+        detached: bool = False,
+        from_nothing: bool = False,
+        guests: bool = True,
+        say: Say = _tell,
+    ) -> 'Cloud':
         """Start a cloud and return it once all its services answer.
 
         :param state: the folder; what is in it from before is kept.  Without
@@ -62,11 +83,12 @@ class Cloud(Orders, Resources):
         :param say: is told what takes long
         :raises CloudError: it did not start; its end of output is in the text
         """
+        if state is not None and cls(state).is_up:
+            raise CloudError(f'A cloud is already up in {state}')
         is_temporary = state is None
         cloud = cls(state or tempfile.mkdtemp(prefix='xloudclient-cloud-'))
         if not cloud.layout.is_seeded and not from_nothing:
-            template.clone(template.ensure(cls._build_template),
-                           cloud.layout)
+            template.clone(template.ensure(cls._build_template), cloud.layout)
         cloud._start(detached, is_temporary, guests, say)
         return cloud
 
@@ -77,8 +99,9 @@ class Cloud(Orders, Resources):
             pass
         _tell('the template is built')
 
-    def _start(self, detached: bool, is_temporary: bool, guests: bool,
-               say: Say) -> None:
+    def _start(
+        self, detached: bool, is_temporary: bool, guests: bool, say: Say
+    ) -> None:
         argv = [sys.executable, '-m', keeper.__name__, str(self.layout.state)]
         if not detached:
             argv.append(f'--owner={os.getpid()}')
@@ -87,13 +110,21 @@ class Cloud(Orders, Resources):
         if not guests:
             argv.append('--no-guests')
         self._warden = subprocess.Popen(
-            argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            argv,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
             stdin=subprocess.DEVNULL if detached else subprocess.PIPE,
-            start_new_session=True, env=migrate.environment(), cwd='/')
+            start_new_session=True,
+            env=migrate.environment(),
+            cwd='/',
+        )
         try:
             self._await_start(self._warden, say)
         except BaseException:
-            self.stop()
+            # not stop(): the folder's cloud may be another starter's
+            self._warden.terminate()
+            self._warden.wait()
             raise
 
     @staticmethod
@@ -121,7 +152,8 @@ class Cloud(Orders, Resources):
         if self._warden:
             if self._warden.stdin:
                 self._warden.stdin.close()
-            self._warden.wait(seconds)
+            # collected, so that no zombie of it is left here
+            self._warden.wait()
             self._warden = None
         end = time.monotonic() + seconds
         while self.is_up:
@@ -145,9 +177,12 @@ class Cloud(Orders, Resources):
     def __enter__(self) -> 'Cloud':
         return self
 
-    def __exit__(self, kind: type[BaseException] | None,
-                 error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.stop()
 
     @property
@@ -164,8 +199,9 @@ class Cloud(Orders, Resources):
         """Return the OS_* variables of ``admin``, ``demo`` or ``other``."""
         return configuration.environ(self.layout.addresses(), user)
 
-    def connection(self, user: str = 'demo'
-                   ) -> openstack.connection.Connection:
+    def connection(
+        self, user: str = 'demo'
+    ) -> openstack.connection.Connection:
         """Return a connection of that user; the same one each time."""
         if user not in self._connections:
             self._connections[user] = self._connect(user)
@@ -179,8 +215,13 @@ class Cloud(Orders, Resources):
     def _connect(self, user: str) -> openstack.connection.Connection:
         names = self.environ(user)
         auth: dict[str, Any] = {
-            name[3:].lower(): value for name, value in names.items()
-            if name not in ('OS_REGION_NAME', 'OS_IDENTITY_API_VERSION')}
+            name[3:].lower(): value
+            for name, value in names.items()
+            if name not in ('OS_REGION_NAME', 'OS_IDENTITY_API_VERSION')
+        }
         return openstack.connection.Connection(
-            auth=auth, region_name=names['OS_REGION_NAME'],
-            identity_api_version='3', app_name='embedded-cloud')
+            auth=auth,
+            region_name=names['OS_REGION_NAME'],
+            identity_api_version='3',
+            app_name='embedded-cloud',
+        )

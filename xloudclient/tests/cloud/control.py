@@ -1,9 +1,22 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
 """Orders from a test to the services, and what the services saw happen.
 
 Orders are small JSON files in ``STATE/ctl``, read anew at each step, so they
 work in the middle of a snapshot and are invisible to users of the API.  What
 happened is appended to ``STATE/log/events.jsonl``, one object a line.
 """
+
 import contextlib
 import dataclasses
 import json
@@ -15,6 +28,7 @@ from typing import Any
 from xloudclient.tests.cloud import layout
 
 ALL = 'all'
+STEP_SECONDS = 0.05
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,6 +41,7 @@ class Event:
     :param event: what, e.g. ``captured``
     :param details: more, e.g. ``begin`` and ``end`` of the copy
     """
+
     time: float
     monotonic: float
     server: str | None
@@ -37,6 +52,7 @@ class Event:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Control:
     """The orders and events of one cloud."""
+
     layout: layout.Layout
 
     def settings(self, kind: str, identity: str) -> dict[str, Any]:
@@ -55,18 +71,46 @@ class Control:
             found = layout.read_json(path)
         found.update(settings)
         layout.write_json(
-            path, {k: v for k, v in found.items() if v is not None})
+            path, {k: v for k, v in found.items() if v is not None}
+        )
 
     def forget(self, kind: str, identity: str) -> None:
         """Take back every order for one."""
         self._file(kind, identity).unlink(missing_ok=True)
 
-    def report(self, event: str, server: str | None = None,
-               **details: Any) -> None:
+    def pace(self, kind: str, identity: str, step: str) -> bool:
+        """Take the ordered time over a step; whether it is to succeed.
+
+        The orders are seconds under the step's own name, ``fail`` and
+        ``hang``; all are read again and again.
+        """
+        began = time.monotonic()
+        while True:
+            settings = self.settings(kind, identity)
+            if settings.get('fail') == step:
+                return False
+            passed = time.monotonic() - began
+            if settings.get('hang') != step and passed >= float(
+                settings.get(step, 0)
+            ):
+                return True
+            time.sleep(STEP_SECONDS)
+
+    def report(
+        self, event: str, server: str | None = None, **details: Any
+    ) -> None:
         """Append an event; one write, so that processes do not mix lines."""
-        append(self.layout, 'events.jsonl', {
-            'time': time.time(), 'monotonic': time.monotonic(),
-            'server': server, 'event': event, 'details': details})
+        append(
+            self.layout,
+            'events.jsonl',
+            {
+                'time': time.time(),
+                'monotonic': time.monotonic(),
+                'server': server,
+                'event': event,
+                'details': details,
+            },
+        )
 
     def events(self) -> Iterator[Event]:
         """Yield all events, oldest first."""
@@ -87,9 +131,8 @@ def append(where: layout.Layout, name: str, value: Any) -> None:
 
 
 def lines(where: layout.Layout, name: str) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a log in ``STATE/log``; none if it is not there."""
-    with contextlib.suppress(FileNotFoundError):
-        with open(where.log / name) as file:
-            for line in file:
-                if line.endswith('\n'):
-                    yield json.loads(line)
+    """Return the objects of a log in ``STATE/log``; none without it."""
+    path = where.log / name
+    # the last line may be in the making
+    text = path.read_text().rpartition('\n')[0] if path.exists() else ''
+    return map(json.loads, text.splitlines())

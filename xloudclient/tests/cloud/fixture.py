@@ -1,7 +1,21 @@
-"""One cloud per test process, for tests that are fixtures' users."""
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""One cloud per test process, and what a test makes in it."""
+
 import atexit
 import functools
 import importlib.util
+import os
 import shutil
 import uuid
 from typing import Any
@@ -9,10 +23,18 @@ from typing import Any
 import fixtures
 
 from xloudclient.tests.cloud.cloud import Cloud
+from xloudclient.tests.cloud.guests import databases
 
 # import names of what the cloud consists of
-NEEDED = ('keystone', 'glance', 'nova', 'cinder', 'neutron', 'placement',
-          'cheroot')
+NEEDED = (
+    'keystone',
+    'glance',
+    'nova',
+    'cinder',
+    'neutron',
+    'placement',
+    'cheroot',
+)
 
 
 def missing() -> str:
@@ -28,8 +50,14 @@ def shared() -> Cloud:
     It ends with the process, however that ends.
     """
     cloud = Cloud.start()
-    atexit.register(cloud.stop)
+    atexit.register(_stop, cloud, os.getpid())
     return cloud
+
+
+def _stop(cloud: Cloud, owner: int) -> None:
+    # what a test forks has the same handlers
+    if os.getpid() == owner:
+        cloud.stop()
 
 
 class CloudFixture(fixtures.Fixture):
@@ -52,8 +80,9 @@ class CloudFixture(fixtures.Fixture):
     def server(self, **what: Any) -> Any:
         """Return a new server; see Cloud.server()."""
         what.setdefault('name', f'server-{uuid.uuid4().hex[:8]}')
-        self.addCleanup(self._delete_server, what['name'],
-                        what.get('user', 'demo'))
+        self.addCleanup(
+            self._delete_server, what['name'], what.get('user', 'demo')
+        )
         return self.cloud.server(**what)
 
     def _delete_server(self, name: str, user: str) -> None:
@@ -66,8 +95,9 @@ class CloudFixture(fixtures.Fixture):
     def volume(self, **what: Any) -> str:
         """Return the id of a new volume; see Cloud.volume()."""
         made = self.cloud.volume(**what)
-        self.addCleanup(self.cloud.delete_volume, made,
-                        what.get('user', 'demo'))
+        self.addCleanup(
+            self.cloud.delete_volume, made, what.get('user', 'demo')
+        )
         return made
 
     def image(self, **what: Any) -> str:
@@ -80,5 +110,4 @@ class CloudFixture(fixtures.Fixture):
 
 def has_command(name: str) -> bool:
     """Whether a program that guests run is installed on this machine."""
-    from xloudclient.tests.cloud.guests import databases
     return bool(shutil.which(name, path=databases.SEARCHED))

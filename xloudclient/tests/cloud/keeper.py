@@ -1,3 +1,15 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
 """The process a cloud lives and dies with; run as a module.
 
 Two processes: the *warden* and, forked from it, the *keeper*, from which the
@@ -11,6 +23,7 @@ below (an sshd, a MariaDB which made itself a daemon) stays below them.
 
 So no process is left unless both are killed at the same instant.
 """
+
 import argparse
 import contextlib
 import fcntl
@@ -23,8 +36,7 @@ import time
 import traceback
 from typing import Any
 
-from xloudclient.tests.cloud import layout
-from xloudclient.tests.cloud import process
+from xloudclient.tests.cloud import layout, process
 
 TICK = 0.1
 LOCK = 'run/warden'
@@ -58,10 +70,12 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument('state')
-    parser.add_argument('--owner', type=int,
-                        help='end with this process, the parent')
-    parser.add_argument('--delete', action='store_true',
-                        help='remove the folder at the end')
+    parser.add_argument(
+        '--owner', type=int, help='end with this process, the parent'
+    )
+    parser.add_argument(
+        '--delete', action='store_true', help='remove the folder at the end'
+    )
     parser.add_argument('--no-guests', action='store_true')
     return parser.parse_args()
 
@@ -84,12 +98,15 @@ def warden_of(where: layout.Layout) -> int | None:
 
     The lock tells, which ends with the last process that inherited it.
     """
-    with contextlib.suppress(FileNotFoundError):
-        with open(where.path(LOCK)) as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return int(file.read() or 0)
+    try:
+        file = where.path(LOCK).open()
+    except FileNotFoundError:
+        return None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return int(file.read() or 0)
     return None
 
 
@@ -99,16 +116,20 @@ def _watch(owner: int | None, keeper: int) -> None:
     while process.is_alive(keeper):
         if owner and os.getppid() != owner:
             return
-        if inputs and select.select(inputs, [], [], TICK)[0] and \
-                not sys.stdin.read(1):
+        if (
+            inputs
+            and select.select(inputs, [], [], TICK)[0]
+            and not sys.stdin.read(1)
+        ):
             return
         if not inputs:
             time.sleep(TICK)
         process.reap()
 
 
-def _keep(where: layout.Layout, options: argparse.Namespace,
-          warden: int) -> None:
+def _keep(
+    where: layout.Layout, options: argparse.Namespace, warden: int
+) -> None:
     """Be the keeper: start all, then wait for the end; never return."""
     process.die_with_parent(signal.SIGTERM)
     process.adopt_orphans()
@@ -123,7 +144,8 @@ def _keep(where: layout.Layout, options: argparse.Namespace,
     except Ended:
         status = 0
     except BaseException as error:
-        traceback.print_exc(file=open(where.log / 'keeper.log', 'a'))
+        with open(where.log / 'keeper.out', 'a') as log:
+            traceback.print_exc(file=log)
         _say(f'failed: {error}')
     _end(where, options)
     os._exit(status)
@@ -132,6 +154,7 @@ def _keep(where: layout.Layout, options: argparse.Namespace,
 def _launch(where: layout.Layout, options: argparse.Namespace) -> None:
     from xloudclient.tests.cloud import launch
     from xloudclient.tests.cloud.guests import account
+
     account.prepare(where, is_wanted=not options.no_guests, say=_tell)
     launch.Launcher(where, _tell).launch()
 

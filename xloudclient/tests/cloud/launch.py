@@ -1,4 +1,17 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
 """Start the services of one cloud: the first thing its keeper does."""
+
 import gc
 import importlib
 import os
@@ -10,14 +23,12 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from xloudclient.tests.cloud import addressing
-from xloudclient.tests.cloud import configuration
-from xloudclient.tests.cloud import layout
+from xloudclient.tests.cloud import addressing, configuration, layout
 from xloudclient.tests.cloud.service import run
 
 SECONDS = 180
 # what most of the services import: once here, before the forks
-SHARED = '''
+SHARED = """
 sqlalchemy sqlalchemy.orm sqlalchemy.dialects.sqlite sqlalchemy.ext.declarative
 alembic.migration oslo_config.cfg oslo_log.log oslo_db.sqlalchemy.enginefacade
 oslo_db.sqlalchemy.models oslo_db.sqlalchemy.utils oslo_messaging
@@ -29,7 +40,7 @@ keystoneauth1.loading keystonemiddleware.auth_token cheroot.wsgi stevedore
 lxml.etree cryptography.fernet osprofiler.web openstack.connection
 castellan.options glanceclient.v2.client cinderclient.v3.client netaddr
 os_brick.initiator.connector taskflow.engines oslo_reports.opts psutil
-'''.split()
+"""
 Say = Callable[[str], None]
 
 
@@ -64,12 +75,14 @@ class Launcher:
 
     def _launch_from_nothing(self, addresses: layout.Addresses) -> None:
         from xloudclient.tests.cloud import migrate
+
         self.say('making the databases (about 30 s) ...')
         self.layout.write_addresses(addresses)
         migrate.migrate(self.layout, addresses)
         self.say('starting the services and filling them (about 10 s) ...')
         _preload()
         from xloudclient.tests.cloud import seed
+
         first, *others = layout.PROCESSES
         self._start(first)
         seeder = seed.Seeder(addresses)
@@ -89,7 +102,8 @@ class Launcher:
                 os.close(pipe)
             if time.monotonic() > end:
                 raise RuntimeError(
-                    f'{", ".join(pipes.values())} not up in {SECONDS} s')
+                    f'{", ".join(pipes.values())} not up in {SECONDS} s'
+                )
 
     def _fork(self, name: str) -> int:
         reader, writer = os.pipe()
@@ -120,14 +134,15 @@ class _NoEventlet:
 
 def _preload() -> None:
     """Import what the services share, so that they share its memory too."""
-    gc.disable()        # imports are a third faster; run.py turns it on again
+    gc.disable()  # imports are a third faster; run.py turns it on again
     warnings.simplefilter('ignore')
     finder = _NoEventlet()
-    sys.meta_path.insert(0, finder)     # type: ignore[arg-type]
+    sys.meta_path.insert(0, finder)
     # else importing oslo.messaging would choose eventlet
     from oslo_service import backend
+
     backend.init_backend(backend.BackendType.THREADING)
-    for name in SHARED:
+    for name in SHARED.split():
         importlib.import_module(name)
-    sys.meta_path.remove(finder)        # type: ignore[arg-type]
+    sys.meta_path.remove(finder)
     gc.freeze()

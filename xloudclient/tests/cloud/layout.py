@@ -1,9 +1,22 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
 """Where everything of one cloud lives and how it is reached.
 
 A cloud is a folder (``STATE``).  All other modules ask this one for paths,
 ports and URLs; only the standard library is used, so that every process of
 the cloud, and the owner's, can import it at once.
 """
+
 import dataclasses
 import json
 import os
@@ -17,14 +30,34 @@ SERVICES = ('keystone', 'glance', 'placement', 'nova', 'cinder', 'neutron')
 # process; the others all use the global one, so each needs a process.
 PROCESSES = ('keystone', 'nova', 'cinder', 'neutron', 'glance')
 PATHS_OF_APIS = {'keystone': '/v3', 'nova': '/v2.1', 'cinder': '/v3'}
-PASSWORDS = {'admin': 'admin-pw', 'demo': 'demo-pw', 'other': 'other-pw',
-             'service': 'service-pw'}
+PASSWORDS = {
+    'admin': 'admin-pw',
+    'demo': 'demo-pw',
+    'other': 'other-pw',
+    'service': 'service-pw',
+}
 USERS = ('admin', 'demo', 'other')
-FOLDERS = ('etc', 'db', 'log', 'lock', 'run', 'ctl', 'guests',
-           'keystone/fernet', 'keystone/credential',
-           'glance/images', 'glance/staging', 'glance/tasks', 'glance/cache',
-           'nova/instances', 'cinder/volumes', 'cinder/files',
-           'cinder/conversion', 'cinder/coordination', 'neutron')
+FOLDERS = (
+    'etc',
+    'db',
+    'log',
+    'lock',
+    'run',
+    'ctl',
+    'guests',
+    'keystone/fernet',
+    'keystone/credential',
+    'glance/images',
+    'glance/staging',
+    'glance/tasks',
+    'glance/cache',
+    'nova/instances',
+    'cinder/volumes',
+    'cinder/files',
+    'cinder/conversion',
+    'cinder/coordination',
+    'neutron',
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,6 +68,7 @@ class Addresses:
     :param octet: N of the servers' network 127.N.0.0/16
     :param ports: the loopback port of each of SERVICES
     """
+
     state: str
     octet: int
     ports: Mapping[str, int]
@@ -53,6 +87,7 @@ class Addresses:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Layout:
     """The folder of a cloud."""
+
     state: pathlib.Path
 
     @classmethod

@@ -1,4 +1,17 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
 """Make the databases of a new cloud with the services' own tools."""
+
 import concurrent.futures
 import os
 import pathlib
@@ -22,8 +35,10 @@ def migrate(where: layout.Layout, addresses: layout.Addresses) -> None:
     _make_keys(where)
     chains = _chains(where, addresses)
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        for done in [pool.submit(_run, where, name, commands)
-                     for name, commands in chains.items()]:
+        for done in [
+            pool.submit(_run, where, name, commands)
+            for name, commands in chains.items()
+        ]:
             done.result()
     for path in where.path('db').glob('*.sqlite'):
         connection = sqlite3.connect(path)
@@ -41,12 +56,16 @@ def _make_keys(where: layout.Layout) -> None:
             path.chmod(0o600)
 
 
-def _chains(where: layout.Layout,
-            addresses: layout.Addresses) -> dict[str, list[Command]]:
+def _chains(
+    where: layout.Layout, addresses: layout.Addresses
+) -> dict[str, list[Command]]:
     def tool(name: str, configuration: str, *args: str) -> Command:
-        return [os.path.join(sysconfig.get_path('scripts'), name),
-                '--config-file',
-                str(where.path('etc', configuration + '.conf')), *args]
+        return [
+            os.path.join(sysconfig.get_path('scripts'), name),
+            '--config-file',
+            str(where.path('etc', configuration + '.conf')),
+            *args,
+        ]
 
     def url(database: str) -> str:
         return f'sqlite:///{where.database(database)}?timeout=60'
@@ -54,44 +73,80 @@ def _chains(where: layout.Layout,
     return {
         'keystone': [
             tool('keystone-manage', 'keystone', 'db_sync'),
-            tool('keystone-manage', 'keystone', *_bootstrap(addresses))],
+            tool('keystone-manage', 'keystone', *_bootstrap(addresses)),
+        ],
         'nova': [
             tool('nova-manage', 'nova', 'api_db', 'sync'),
-            tool('nova-manage', 'nova', 'cell_v2', 'map_cell0',
-                 '--database_connection', url('nova_cell0')),
+            tool(
+                'nova-manage',
+                'nova',
+                'cell_v2',
+                'map_cell0',
+                '--database_connection',
+                url('nova_cell0'),
+            ),
             tool('nova-manage', 'nova', 'db', 'sync'),
-            tool('nova-manage', 'nova', 'cell_v2', 'create_cell',
-                 '--name', 'cell1', '--database_connection',
-                 url('nova_cell1'), '--transport-url', 'fake:///')],
+            tool(
+                'nova-manage',
+                'nova',
+                'cell_v2',
+                'create_cell',
+                '--name',
+                'cell1',
+                '--database_connection',
+                url('nova_cell1'),
+                '--transport-url',
+                'fake:///',
+            ),
+        ],
         'cinder': [tool('cinder-manage', 'cinder', 'db', 'sync')],
         'glance': [tool('glance-manage', 'glance-api', 'db_sync')],
-        'placement': [
-            tool('placement-manage', 'placement', 'db', 'sync')],
-        'neutron': [[sys.executable, '-m',
-                     'xloudclient.tests.cloud.neutron_schema',
-                     url('neutron')]]}
+        'placement': [tool('placement-manage', 'placement', 'db', 'sync')],
+        'neutron': [
+            [
+                sys.executable,
+                '-m',
+                'xloudclient.tests.cloud.neutron_schema',
+                url('neutron'),
+            ]
+        ],
+    }
 
 
 def _bootstrap(addresses: layout.Addresses) -> list[str]:
     url = addresses.url('keystone')
     # the internal one, too: keystonemiddleware looks for it
-    return ['bootstrap', '--bootstrap-password', layout.PASSWORDS['admin'],
-            '--bootstrap-region-id', 'RegionOne',
-            '--bootstrap-public-url', url,
-            '--bootstrap-internal-url', url,
-            '--bootstrap-admin-url', url]
+    return [
+        'bootstrap',
+        '--bootstrap-password',
+        layout.PASSWORDS['admin'],
+        '--bootstrap-region-id',
+        'RegionOne',
+        '--bootstrap-public-url',
+        url,
+        '--bootstrap-internal-url',
+        url,
+        '--bootstrap-admin-url',
+        url,
+    ]
 
 
 def _run(where: layout.Layout, name: str, commands: list[Command]) -> None:
     log = where.log / f'migrate-{name}.log'
     for command in commands:
         with open(log, 'ab') as out:
-            done = subprocess.run(command, stdin=subprocess.DEVNULL,
-                                  stdout=out, stderr=out, env=environment(),
-                                  check=False)
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env=environment(),
+                check=False,
+            )
         if done.returncode:
-            raise RuntimeError(f'{" ".join(command)} failed:\n'
-                               f'{log.read_text()[-3000:]}')
+            raise RuntimeError(
+                f'{" ".join(command)} failed:\n{log.read_text()[-3000:]}'
+            )
 
 
 def environment() -> dict[str, str]:
@@ -101,8 +156,14 @@ def environment() -> dict[str, str]:
     """
     root = str(pathlib.Path(__file__).parents[3])
     paths = [root, os.environ.get('PYTHONPATH', '')]
-    kept = {name: value for name, value in os.environ.items()
-            if not name.startswith('OS_')}
-    return {**kept, 'OS_NOVA_DISABLE_EVENTLET_PATCHING': '1',
-            'OS_CINDER_DISABLE_EVENTLET_PATCHING': '1',
-            'PYTHONPATH': os.pathsep.join(filter(None, paths))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith('OS_')
+    }
+    return {
+        **kept,
+        'OS_NOVA_DISABLE_EVENTLET_PATCHING': '1',
+        'OS_CINDER_DISABLE_EVENTLET_PATCHING': '1',
+        'PYTHONPATH': os.pathsep.join(filter(None, paths)),
+    }

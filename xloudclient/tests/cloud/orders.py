@@ -1,4 +1,17 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
 """Orders to a cloud, and its logs: a part of Cloud."""
+
 import dataclasses
 import signal
 import time
@@ -7,8 +20,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xloudclient.tests.cloud import control as orders_and_events
-from xloudclient.tests.cloud import layout
-from xloudclient.tests.cloud import process
+from xloudclient.tests.cloud import layout, process
 
 IN_PROCESS = {'placement': 'nova'}
 EVERY = orders_and_events.ALL
@@ -25,6 +37,7 @@ class Request:
     :param status: of the answer; 200 if the connection was cut by a fault
     :param fault: the id of the fault that applied, or None
     """
+
     time: float
     monotonic: float
     seconds: float
@@ -39,6 +52,7 @@ class Request:
 
 class Orders:
     """What a test can order, and look up afterwards."""
+
     layout: layout.Layout
 
     def control(self, server_id: str = EVERY, **settings: Any) -> None:
@@ -49,12 +63,11 @@ class Orders:
             ``mode`` ``live`` | ``cold`` | ``direct``;
             ``pending``, ``attempt`` (the false ``image_uploading``),
             ``capture``, ``upload``, ``spawn`` seconds; ``fail`` one of these
-            or ``quiesce``; ``hang`` one of these but ``spawn``
+            or ``quiesce``; ``hang`` one of these
         """
         self._orders.order('server', server_id, **settings)
 
-    def control_volume(self, volume_id: str = EVERY,
-                       **settings: Any) -> None:
+    def control_volume(self, volume_id: str = EVERY, **settings: Any) -> None:
         """Order how a volume behaves, from the next step on.
 
         :param settings: ``create``, ``snapshot`` (before the capture),
@@ -86,14 +99,23 @@ class Orders:
 
     def pids(self) -> dict[str, int]:
         """Return the service processes by name."""
-        return {path.name: int(path.read_text())
-                for name in layout.PROCESSES
-                if (path := self.layout.path('run', name)).exists()}
+        return {
+            path.name: int(path.read_text())
+            for name in layout.PROCESSES
+            if (path := self.layout.path('run', name)).exists()
+        }
 
-    def fault(self, service: str, *, method: str | None = None,
-              path: str | None = None, status: int | None = None,
-              delay: float | None = None, drop: str | None = None,
-              times: int | None = None) -> str:
+    def fault(
+        self,
+        service: str,
+        *,
+        method: str | None = None,
+        path: str | None = None,
+        status: int | None = None,
+        delay: float | None = None,
+        drop: str | None = None,
+        times: int | None = None,
+    ) -> str:
         """Let matching requests to a service fail; return the fault's id.
 
         :param method: e.g. ``POST``; by default any
@@ -104,9 +126,15 @@ class Orders:
             ``request``: cut it, and do nothing
         :param times: how many requests it hits; by default all
         """
-        rule = {'id': uuid.uuid4().hex, 'method': method, 'path': path,
-                'status': status, 'delay': delay, 'drop': drop,
-                'times': times}
+        rule = {
+            'id': uuid.uuid4().hex,
+            'method': method,
+            'path': path,
+            'status': status,
+            'delay': delay,
+            'drop': drop,
+            'times': times,
+        }
         rules = self._orders.settings('http', service).get('rules', [])
         rules.append({k: v for k, v in rule.items() if v is not None})
         self._orders.order('http', service, rules=rules)
@@ -117,8 +145,9 @@ class Orders:
         for service in layout.SERVICES:
             self._orders.forget('http', service)
 
-    def events(self, server_id: str | None = None,
-               event: str | None = None) -> list[Event]:
+    def events(
+        self, server_id: str | None = None, event: str | None = None
+    ) -> list[Event]:
         """Return what happened to disks, oldest first.
 
         ``freeze``, ``thaw``, ``capture-begin``, ``captured`` (details:
@@ -127,9 +156,11 @@ class Orders:
         ``resume``; ``volume-captured`` (``volume``, ``snapshot``, ``begin``,
         ``end``), for which there is no server.
         """
-        return [one for one in self._orders.events()
-                if server_id in (None, one.server)
-                and event in (None, one.event)]
+        return [
+            one
+            for one in self._orders.events()
+            if server_id in (None, one.server) and event in (None, one.event)
+        ]
 
     def requests(self, since: float = 0, **fields: str) -> list[Request]:
         """Return the requests answered so far, in the order of answers.
@@ -138,14 +169,18 @@ class Orders:
         :param fields: leave out those whose field has another value, e.g.
             ``service='nova', method='POST'``
         """
-        found = (Request(**one) for one in
-                 orders_and_events.lines(self.layout, 'requests.jsonl'))
-        return [one for one in found if one.time >= since
-                and _has(one, fields)]
+        found = (
+            Request(**one)
+            for one in orders_and_events.lines(self.layout, 'requests.jsonl')
+        )
+        return [
+            one for one in found if one.time >= since and _has(one, fields)
+        ]
 
     @staticmethod
-    def wait(condition: Any, seconds: float = 60,
-             what: str = 'condition') -> Any:
+    def wait(
+        condition: Any, seconds: float = 60, what: str = 'condition'
+    ) -> Any:
         """Return the first true value of a function, asked each 50 ms.
 
         :raises TimeoutError: it never was true
@@ -163,5 +198,6 @@ class Orders:
 
 
 def _has(request: Request, fields: Mapping[str, str]) -> bool:
-    return all(getattr(request, name) == value
-               for name, value in fields.items())
+    return all(
+        getattr(request, name) == value for name, value in fields.items()
+    )

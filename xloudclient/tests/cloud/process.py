@@ -1,9 +1,22 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
 """Trees of processes: how nothing is left behind.
 
 A subreaper is given every orphan below it, so that all which was ever
 started in a cloud, daemons included, stays below its keeper and can be found
 by walking /proc.  Linux only, standard library only.
 """
+
 import contextlib
 import ctypes
 import os
@@ -87,8 +100,9 @@ def reap() -> None:
             pass
 
 
-def _in_rounds(find: Callable[[], list[int]], number: int,
-               seconds: float) -> bool:
+def _in_rounds(
+    find: Callable[[], list[int]], number: int, seconds: float
+) -> bool:
     end = time.monotonic() + seconds
     while found := find():
         signal_all(found, number)

@@ -1,12 +1,24 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
 """Servers, volumes and guests, made and removed for a test: part of Cloud."""
+
 import contextlib
 import functools
 import pathlib
 import uuid
 from typing import Any
 
-from openstack import connection
-from openstack import exceptions
+from openstack import connection, exceptions
 
 from xloudclient.tests.cloud import layout
 from xloudclient.tests.cloud.guests import guest
@@ -22,6 +34,7 @@ Guest = guest.Guest
 
 class Resources:
     """What a test asks to be there; by default as ``demo``."""
+
     layout: layout.Layout
 
     def connection(self, user: str = 'demo') -> Connection:
@@ -43,21 +56,42 @@ class Resources:
         """The id of the shared network ``net``."""
         return str(next(self.connection().network.networks(name=NETWORK)).id)
 
-    def image(self, name: str = 'own', data: bytes = b'own image\n' * 1000,
-              user: str = 'demo', **properties: Any) -> str:
+    def image(
+        self,
+        name: str = 'own',
+        data: bytes = b'own image\n' * 1000,
+        user: str = 'demo',
+        **properties: Any,
+    ) -> str:
         """Make a raw image with properties, e.g. hw_qemu_guest_agent='yes'.
 
         :return: its id
         """
-        return str(self.connection(user).image.create_image(
-            name, data=data, disk_format='raw', container_format='bare',
-            **properties).id)
+        return str(
+            self.connection(user)
+            .image.create_image(
+                name,
+                data=data,
+                disk_format='raw',
+                container_format='bare',
+                **properties,
+            )
+            .id
+        )
 
-    def server(self, name: str | None = None, *, image: str | None = None,
-               flavor: str | None = None, volume_backed: bool = False,
-               metadata: dict[str, str] | None = None, data_volumes: int = 0,
-               networks: Any = None, user: str = 'demo',
-               **more: Any) -> Any:
+    def server(
+        self,
+        name: str | None = None,
+        *,
+        image: str | None = None,
+        flavor: str | None = None,
+        volume_backed: bool = False,
+        metadata: dict[str, str] | None = None,
+        data_volumes: int = 0,
+        networks: Any = None,
+        user: str = 'demo',
+        **more: Any,
+    ) -> Any:
         """Return a new server, ACTIVE and with its volumes attached.
 
         :param image: an image's id; default ``tiny``
@@ -70,21 +104,25 @@ class Resources:
             'name': name or f'server-{uuid.uuid4().hex[:8]}',
             'flavor_id': flavor or self.flavor,
             'networks': networks or [{'uuid': self.network}],
-            'metadata': metadata or {}, **more}
+            'metadata': metadata or {},
+            **more,
+        }
         source = image or self.image_id
         if volume_backed:
             what['block_device_mapping'] = [_root(source)]
         else:
             what['image_id'] = source
         compute = self.connection(user).compute
-        made = compute.wait_for_server(compute.create_server(**what),
-                                       interval=SERVER_INTERVAL, wait=SECONDS)
+        made = compute.wait_for_server(
+            compute.create_server(**what),
+            interval=SERVER_INTERVAL,
+            wait=SECONDS,
+        )
         for _ in range(data_volumes):
             self.attach(made, self.volume(user=user), user=user)
         return compute.get_server(made)
 
-    def volume(self, size: int = 1, *, user: str = 'demo',
-               **more: Any) -> str:
+    def volume(self, size: int = 1, *, user: str = 'demo', **more: Any) -> str:
         """Return the id of a new, available volume.
 
         :param size: in GiB
@@ -92,27 +130,32 @@ class Resources:
         """
         storage = self.connection(user).block_storage
         made = storage.create_volume(size=size, **more)
-        storage.wait_for_status(made, 'available', interval=INTERVAL,
-                                wait=SECONDS)
+        storage.wait_for_status(
+            made, 'available', interval=INTERVAL, wait=SECONDS
+        )
         return str(made.id)
 
-    def attach(self, server: Any, volume_id: str,
-               user: str = 'demo') -> None:
+    def attach(self, server: Any, volume_id: str, user: str = 'demo') -> None:
         """Attach a volume and wait until it is in use."""
         cloud = self.connection(user)
         cloud.compute.create_volume_attachment(server, volume_id=volume_id)
         cloud.block_storage.wait_for_status(
-            cloud.block_storage.get_volume(volume_id), 'in-use',
-            interval=INTERVAL, wait=SECONDS)
+            cloud.block_storage.get_volume(volume_id),
+            'in-use',
+            interval=INTERVAL,
+            wait=SECONDS,
+        )
 
-    def detach(self, server: Any, volume_id: str,
-               user: str = 'demo') -> None:
+    def detach(self, server: Any, volume_id: str, user: str = 'demo') -> None:
         """Detach a volume and wait until it is available."""
         cloud = self.connection(user)
         cloud.compute.delete_volume_attachment(server, volume_id)
         cloud.block_storage.wait_for_status(
-            cloud.block_storage.get_volume(volume_id), 'available',
-            interval=INTERVAL, wait=SECONDS)
+            cloud.block_storage.get_volume(volume_id),
+            'available',
+            interval=INTERVAL,
+            wait=SECONDS,
+        )
 
     def delete(self, server: Any, user: str = 'demo') -> None:
         """Delete a server, if it is there, and its volumes.
@@ -123,8 +166,9 @@ class Resources:
         volumes = self._volumes_of(cloud, server)
         cloud.compute.delete_server(server, ignore_missing=True)
         with contextlib.suppress(exceptions.NotFoundException):
-            cloud.compute.wait_for_delete(server, interval=INTERVAL,
-                                          wait=SECONDS)
+            cloud.compute.wait_for_delete(
+                server, interval=INTERVAL, wait=SECONDS
+            )
         for volume in volumes:
             with contextlib.suppress(exceptions.SDKException):
                 cloud.block_storage.delete_volume(volume)
@@ -149,8 +193,10 @@ class Resources:
     @staticmethod
     def _volumes_of(cloud: Connection, server: Any) -> list[str]:
         with contextlib.suppress(exceptions.NotFoundException):
-            return [one.volume_id for one in
-                    cloud.compute.volume_attachments(server)]
+            return [
+                one.volume_id
+                for one in cloud.compute.volume_attachments(server)
+            ]
         return []
 
     def disk(self, server: Any) -> pathlib.Path:
@@ -173,13 +219,19 @@ class Resources:
     def guests_off(self) -> str:
         """Why servers have no guests; empty if they have."""
         from xloudclient.tests.cloud.guests import account
+
         return account.of(self.layout).off
 
 
 def _root(image: str) -> dict[str, Any]:
-    return {'boot_index': 0, 'uuid': image, 'source_type': 'image',
-            'destination_type': 'volume', 'volume_size': 1,
-            'delete_on_termination': True}
+    return {
+        'boot_index': 0,
+        'uuid': image,
+        'source_type': 'image',
+        'destination_type': 'volume',
+        'volume_size': 1,
+        'delete_on_termination': True,
+    }
 
 
 def _id(server: Any) -> str:

@@ -1,9 +1,22 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
 """The cache of filled databases, so that only the first start is slow.
 
 A template is the folder of a cloud that was started from nothing and stopped.
 It is named by a hash of all that goes into it, so it is never out of date;
 and it moves into place complete or not at all.
 """
+
 import contextlib
 import fcntl
 import hashlib
@@ -15,12 +28,28 @@ import shutil
 from collections.abc import Callable, Iterator
 
 from xloudclient.tests.cloud import layout
+from xloudclient.tests.cloud.drivers import disks
 
-DISTRIBUTIONS = ('keystone', 'glance', 'openstack-placement', 'nova',
-                 'cinder', 'neutron', 'SQLAlchemy', 'oslo.db', 'alembic')
-SOURCES = ('layout.py', 'configuration.py', 'migrate.py', 'seed.py',
-           'neutron_schema.py', 'etc/*')
-PARTS = ('db', 'keystone', 'glance/images', 'nova', 'cinder/files')
+DISTRIBUTIONS = (
+    'keystone',
+    'glance',
+    'openstack-placement',
+    'nova',
+    'cinder',
+    'neutron',
+    'SQLAlchemy',
+    'oslo.db',
+    'alembic',
+)
+SOURCES = (
+    'layout.py',
+    'configuration.py',
+    'migrate.py',
+    'seed.py',
+    'neutron_schema.py',
+    'etc/*',
+)
+PARTS = ('db', 'keystone', 'glance/images', 'nova', 'cinder/files', 'guests')
 FILES = ('addresses.json', 'seeded')
 Build = Callable[[pathlib.Path], None]
 
@@ -47,10 +76,32 @@ def clone(source: layout.Layout, target: layout.Layout) -> None:
         raise FileExistsError(f'{target.state} is a cloud already')
     target.make_folders()
     for name in PARTS:
-        shutil.copytree(source.path(name), target.path(name),
-                        dirs_exist_ok=True)
+        shutil.copytree(
+            source.path(name),
+            target.path(name),
+            symlinks=True,
+            ignore=_special,
+            copy_function=_copy,
+            dirs_exist_ok=True,
+        )
     for name in FILES:
         shutil.copy2(source.path(name), target.path(name))
+
+
+def _special(folder: str, names: list[str]) -> list[str]:
+    # sockets of databases in guests
+    return [
+        name
+        for name in names
+        if not os.path.isdir(os.path.join(folder, name))
+        and not os.path.isfile(os.path.join(folder, name))
+    ]
+
+
+def _copy(source: str, target: str) -> None:
+    # volumes are all holes
+    disks.copy_sparse(pathlib.Path(source), pathlib.Path(target))
+    shutil.copymode(source, target)
 
 
 def _build(place: pathlib.Path, build: Build) -> None:

@@ -172,7 +172,7 @@ class World:
 
     @property
     def ports(self) -> Ports:
-        return Ports(self, self, self, self, self.clock, self)
+        return Ports(self, self, self, self, self, self.clock, self)
 
     def _take(self, step: str, error: Exception | None = None) -> None:
         self.log.append(step)
@@ -330,6 +330,10 @@ class World:
         self._cloud('discard')
         self.exists = False
         return ()
+
+    def defer(self, image_id: str, properties: Any, tags: Any) -> None:
+        self.log.append('defer')
+        self.recorded = dict(properties)
 
     # Journal and Reporter
 

@@ -13,6 +13,7 @@
 
 """The real shell on the embedded real cloud."""
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -79,15 +80,15 @@ class FunctionalTestCase(testtools.TestCase):
         """Run a command in this process, through the real shell."""
         streams = {'stdout': io.StringIO(), 'stderr': io.StringIO()}
         handlers = logging.root.handlers[:]
-        with fixtures.MonkeyPatch('os.environ', self.environ(**environ)):
-            with (
-                fixtures.MonkeyPatch('sys.stdout', streams['stdout']),
-                fixtures.MonkeyPatch('sys.stderr', streams['stderr']),
-            ):
-                try:
-                    code = shell.OpenStackShell().run(list(words))
-                except SystemExit as error:
-                    code = int(error.code or 0)
+        with (
+            fixtures.MonkeyPatch('os.environ', self.environ(**environ)),
+            fixtures.MonkeyPatch('sys.stdout', streams['stdout']),
+            fixtures.MonkeyPatch('sys.stderr', streams['stderr']),
+        ):
+            try:
+                code = shell.OpenStackShell().run(list(words))
+            except SystemExit as error:
+                code = int(error.code or 0)
         logging.root.handlers[:] = handlers
         return Result(
             code, streams['stdout'].getvalue(), streams['stderr'].getvalue()
@@ -135,6 +136,28 @@ class FunctionalTestCase(testtools.TestCase):
         path.write_text(text)
         path.chmod(stat.S_IRWXU)
         return str(path)
+
+    def reach(self, server: Any) -> list[str]:
+        """The options that reach a server's guest."""
+        guest = self.cloud.guest(server)
+        return [
+            '--login',
+            guest.user,
+            '--port',
+            str(guest.port),
+            '--identity',
+            str(guest.identity),
+            '--ssh-option',
+            f'UserKnownHostsFile={guest.known_hosts}',
+        ]
+
+    def kill_recorders(self) -> None:
+        """Kill the processes that wait for an upload of ours."""
+        for folder in pathlib.Path('/proc').glob('[0-9]*'):
+            with contextlib.suppress(OSError):
+                words = (folder / 'cmdline').read_bytes().split(b'\0')
+                if b'xloudclient.recording' in words:
+                    os.kill(int(folder.name), signal.SIGKILL)
 
     def image(self, image_id: str) -> dict[str, Any] | None:
         """An image, as Glance sends it; None if it is gone."""

@@ -27,9 +27,12 @@ from xloudclient.guest import quiescers
 
 DASH = ('dash',)
 BUSYBOX = ('busybox', 'sh')
+#: What sh is where it is bash.
+BASH = ('bash', '--posix')
+SHELLS = (DASH, BUSYBOX, BASH)
 
 #: Seconds until a hook must have said or done what it was asked.
-PATIENCE = 15
+PATIENCE = 30
 #: Seconds within which a hook that was killed must hold nothing any more.
 FREED_WITHIN = 2
 
@@ -179,6 +182,13 @@ class HookTestCase(testtools.TestCase):
 
 
 SEARCH_PATH = os.environ.get('PATH', os.defpath) + ':/usr/sbin:/sbin'
+
+
+def folder(test):
+    """Make a folder in memory that is gone after the test."""
+    made = tempfile.mkdtemp(prefix='quiescer-', dir='/dev/shm')
+    test.addCleanup(shutil.rmtree, made, ignore_errors=True)
+    return made
 
 
 def wait_for(condition, seconds=PATIENCE):

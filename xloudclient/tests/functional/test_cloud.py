@@ -1,4 +1,17 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
 """The embedded cloud is what its users take it for."""
+
 import os
 import pathlib
 import signal
@@ -10,8 +23,7 @@ from typing import Any
 import requests
 import testtools
 
-from xloudclient.tests.cloud import fixture
-from xloudclient.tests.cloud import migrate
+from xloudclient.tests.cloud import fixture, migrate
 
 QUICK = {'pending': 0.3, 'attempt': 0.4, 'capture': 0.6, 'upload': 0.6}
 GONE = 'gone'
@@ -31,8 +43,10 @@ class CloudTest(testtools.TestCase):
     def snapshot(self, server: Any) -> str:
         """Ask for a snapshot; return the image's id."""
         answer = self.api.compute.post(
-            f'/servers/{server.id}/action', microversion='2.45',
-            json={'createImage': {'name': 'snapshot'}})
+            f'/servers/{server.id}/action',
+            microversion='2.45',
+            json={'createImage': {'name': 'snapshot'}},
+        )
         self.assertEqual(202, answer.status_code, answer.text)
         image = str(answer.json()['image_id'])
         self.addCleanup(self.api.image.delete_image, image)
@@ -67,7 +81,8 @@ class SnapshotTest(CloudTest):
     """Snapshots of servers that boot from an image."""
 
     def test_live_snapshot_shows_a_false_upload_before_the_capture(
-            self) -> None:
+        self,
+    ) -> None:
         server = self.room.server()
         self.cloud.control(server.id, **QUICK)
         image = self.snapshot(server)
@@ -79,7 +94,8 @@ class SnapshotTest(CloudTest):
         self.assertEqual((None, 'active'), views[-1])
 
     def test_live_snapshot_has_what_was_written_during_the_capture(
-            self) -> None:
+        self,
+    ) -> None:
         server = self.room.server()
         self.cloud.control(server.id, hang='capture')
         image = self.snapshot(server)
@@ -88,14 +104,16 @@ class SnapshotTest(CloudTest):
         self.cloud.control(server.id, hang=None)
         self.watch(server, image)
         self.assertEqual(b'written late', self.content(image))
-        begin, = self.cloud.events(server.id, 'capture-begin')
-        upload, = self.cloud.events(server.id, 'upload-begin')
+        (begin,) = self.cloud.events(server.id, 'capture-begin')
+        (upload,) = self.cloud.events(server.id, 'upload-begin')
         copy = self.captured(server).details
-        self.assertTrue(begin.time <= copy['begin'] <= copy['end']
-                        <= upload.time)
+        self.assertTrue(
+            begin.time <= copy['begin'] <= copy['end'] <= upload.time
+        )
 
     def test_cold_snapshot_holds_the_server_and_has_the_beginning(
-            self) -> None:
+        self,
+    ) -> None:
         server = self.room.server()
         self.cloud.control(server.id, mode='cold', hang='capture')
         before = self.cloud.disk(server).read_bytes()
@@ -106,11 +124,21 @@ class SnapshotTest(CloudTest):
         self.watch(server, image)
         self.assertEqual(before, self.content(image))
         names = [one.event for one in self.cloud.events(server.id)]
-        self.assertEqual(['capture-begin', 'suspend', 'captured', 'resume',
-                          'upload-begin', 'upload-end'], names)
+        self.assertEqual(
+            [
+                'capture-begin',
+                'suspend',
+                'captured',
+                'resume',
+                'upload-begin',
+                'upload-end',
+            ],
+            names,
+        )
 
     def test_direct_snapshot_is_never_saving_and_has_the_beginning(
-            self) -> None:
+        self,
+    ) -> None:
         server = self.room.server()
         self.cloud.control(server.id, mode='direct', **QUICK)
         before = self.cloud.disk(server).read_bytes()
@@ -131,13 +159,15 @@ class SnapshotTest(CloudTest):
         self.assertEqual('ACTIVE', self.api.compute.get_server(server).status)
 
     def test_dead_compute_leaves_the_snapshot_pending_until_revived(
-            self) -> None:
+        self,
+    ) -> None:
         server = self.room.server()
         self.cloud.control_compute(dead=True)
         image = self.snapshot(server)
         time.sleep(1)
-        self.assertEqual(('image_snapshot_pending', 'queued'),
-                         self.look(server, image))
+        self.assertEqual(
+            ('image_snapshot_pending', 'queued'), self.look(server, image)
+        )
         self.cloud.control_compute(dead=False)
         self.assertEqual((None, 'active'), self.watch(server, image)[-1])
 
@@ -145,18 +175,26 @@ class SnapshotTest(CloudTest):
         if self.cloud.guests_off:
             self.skipTest(self.cloud.guests_off)
         server = self.room.server(
-            image=self.room.image(hw_qemu_guest_agent='yes',
-                                  os_require_quiesce='yes'))
+            image=self.room.image(
+                hw_qemu_guest_agent='yes', os_require_quiesce='yes'
+            )
+        )
         guest = self.cloud.guest(server)
         guest.set_freeze_hook('#!/bin/sh\necho "$1" >>~/hook.log\n')
         self.watch(server, self.snapshot(server))
-        self.assertEqual('freeze\nthaw\n',
-                         (guest.home / 'hook.log').read_text())
+        self.assertEqual(
+            'freeze\nthaw\n', (guest.home / 'hook.log').read_text()
+        )
         freeze, copy, thaw = (
             self.cloud.events(server.id, name)[0]
-            for name in ('freeze', 'captured', 'thaw'))
-        self.assertTrue(freeze.time <= copy.details['begin']
-                        <= copy.details['end'] <= thaw.time)
+            for name in ('freeze', 'captured', 'thaw')
+        )
+        self.assertTrue(
+            freeze.time
+            <= copy.details['begin']
+            <= copy.details['end']
+            <= thaw.time
+        )
         guest.set_freeze_hook('#!/bin/sh\nfalse\n')
         views = self.watch(server, self.snapshot(server))
         self.assertEqual((None, GONE), views[-1])
@@ -170,18 +208,23 @@ class VolumeTest(CloudTest):
 
     def test_snapshots_of_volumes_take_the_ordered_time(self) -> None:
         server = self.room.server(volume_backed=True, data_volumes=1)
-        root, data = (one.volume_id for one in
-                      self.api.compute.volume_attachments(server))
+        root, data = (
+            one.volume_id
+            for one in self.api.compute.volume_attachments(server)
+        )
         self.cloud.volume_file(data).write_bytes(b'before')
         self.cloud.control_volume(data, snapshot=0.5, finish=1)
         began = time.time()
         image = self.snapshot(server)
         self.assertEqual('active', self.look(server, image)[1])
-        self.cloud.wait(lambda: self.snapshot_states() == [
-            'available', 'creating'])
+        self.cloud.wait(
+            lambda: self.snapshot_states() == ['available', 'creating']
+        )
         self.cloud.wait(lambda: self.snapshot_states() == ['available'] * 2)
-        copies = {one.details['volume']: one.details for one in
-                  self.cloud.events(event='volume-captured')}
+        copies = {
+            one.details['volume']: one.details
+            for one in self.cloud.events(event='volume-captured')
+        }
         self.assertEqual({root, data}, set(copies) & {root, data})
         self.assertGreaterEqual(copies[data]['begin'], began + 0.5)
         self.assertLessEqual(copies[data]['end'], time.time() - 0.9)
@@ -194,8 +237,7 @@ class VolumeTest(CloudTest):
         self.cloud.wait(lambda: self.snapshot_states() == ['error'])
 
     def snapshot_states(self) -> list[str]:
-        return sorted(one.status
-                      for one in self.api.block_storage.snapshots())
+        return sorted(one.status for one in self.api.block_storage.snapshots())
 
 
 class GuestTest(CloudTest):
@@ -208,20 +250,26 @@ class GuestTest(CloudTest):
 
     def test_guest_sees_its_disks(self) -> None:
         server = self.room.server(data_volumes=1)
-        volume, = (one.volume_id for one in
-                   self.api.compute.volume_attachments(server))
+        (volume,) = (
+            one.volume_id
+            for one in self.api.compute.volume_attachments(server)
+        )
         guest = self.cloud.guest(server)
         mount = str(guest.mount(volume))
         columns = ('findmnt', '-n', '-o', 'SOURCE,FSTYPE,TARGET', '--target')
-        self.assertEqual('/dev/vda1 ext4   /\n',
-                         guest.run(*columns, '.').stdout)
-        self.assertEqual(f'/dev/vdb ext4   {mount}\n',
-                         guest.run(*columns, mount).stdout)
+        self.assertEqual(
+            '/dev/vda1 ext4   /\n', guest.run(*columns, '.').stdout
+        )
+        self.assertEqual(
+            f'/dev/vdb ext4   {mount}\n', guest.run(*columns, mount).stdout
+        )
         lsblk = ('lsblk', '-s', '-n', '-l', '-o', 'NAME,TYPE,SERIAL')
-        self.assertEqual(f'vdb  disk {volume[:20]}\n',
-                         guest.run(*lsblk, '/dev/vdb').stdout)
-        self.assertEqual('vda1 part \nvda  disk \n',
-                         guest.run(*lsblk, '/dev/vda1').stdout)
+        self.assertEqual(
+            f'vdb  disk {volume[:20]}\n', guest.run(*lsblk, '/dev/vdb').stdout
+        )
+        self.assertEqual(
+            'vda1 part \nvda  disk \n', guest.run(*lsblk, '/dev/vda1').stdout
+        )
 
     def test_mariadb_belongs_to_its_guest_and_ends_with_it(self) -> None:
         if not fixture.has_command('mariadbd'):
@@ -232,8 +280,9 @@ class GuestTest(CloudTest):
         asked = guest.run('mariadb', '-Ne', 'select @@datadir')
         self.assertEqual(f'{guest.home}/mariadb/\n', asked.stdout)
         pid = int(guest.run('cat', 'mysqld.pid').stdout)
-        self.assertIn('mariadbd', guest.run(
-            'sh', '-c', 'pgrep -l -u "$(id -u)"').stdout)
+        self.assertIn(
+            'mariadbd', guest.run('sh', '-c', 'pgrep -l -u "$(id -u)"').stdout
+        )
         self.cloud.delete(server)
         self.assertFalse(pathlib.Path('/proc', str(pid)).exists())
 
@@ -241,8 +290,9 @@ class GuestTest(CloudTest):
         server = self.room.server()
         guest = self.cloud.guest(server)
         self.change('pause', server, 'PAUSED')
-        self.assertRaises(subprocess.TimeoutExpired, guest.run, 'true',
-                          seconds=1)
+        self.assertRaises(
+            subprocess.TimeoutExpired, guest.run, 'true', seconds=1
+        )
         self.change('unpause', server, 'ACTIVE')
         self.assertEqual('', guest.run('true', check=True).stderr)
         self.change('stop', server, 'SHUTOFF')
@@ -268,29 +318,35 @@ class HttpTest(CloudTest):
 
     def test_fault_applies_as_often_as_ordered(self) -> None:
         self.cloud.fault('nova', path='/flavors$', status=503, times=2)
-        self.assertEqual([503, 503, 200],
-                         [self.ask().status_code for _ in range(3)])
+        self.assertEqual(
+            [503, 503, 200], [self.ask().status_code for _ in range(3)]
+        )
 
     def test_dropped_reply_leaves_the_work_done(self) -> None:
         name = self.id().rsplit('.', 1)[1]
         for drop, done in (('request', 0), ('reply', 1)):
             self.cloud.fault('cinder', method='POST', drop=drop, times=1)
-            self.assertRaises(requests.ConnectionError, self.make_volume,
-                              name)
-            self.assertEqual(done, len(list(
-                self.api.block_storage.volumes(name=name))))
+            self.assertRaises(requests.ConnectionError, self.make_volume, name)
+            self.assertEqual(
+                done, len(list(self.api.block_storage.volumes(name=name)))
+            )
         self.api.block_storage.delete_volume(
-            self.api.block_storage.find_volume(name))
+            self.api.block_storage.find_volume(name)
+        )
 
     def make_volume(self, name: str) -> None:
         endpoint = self.api.block_storage.get_endpoint()
-        requests.post(f'{endpoint}/volumes', timeout=10, json={
-            'volume': {'name': name, 'size': 1}}, headers=self.headers)
+        requests.post(
+            f'{endpoint}/volumes',
+            timeout=10,
+            json={'volume': {'name': name, 'size': 1}},
+            headers=self.headers,
+        )
 
     def test_request_log_tells_who_asked_for_what(self) -> None:
         began = time.time()
         self.ask()
-        seen, = self.cloud.requests(began, service='nova', method='GET')
+        (seen,) = self.cloud.requests(began, service='nova', method='GET')
         self.assertEqual(200, seen.status)
         self.assertTrue(seen.path.endswith('/flavors'), seen.path)
         self.assertIn('python-requests', seen.user_agent)
@@ -302,7 +358,7 @@ class HttpTest(CloudTest):
         self.assertEqual(200, self.ask().status_code)
 
 
-OWNER = '''
+OWNER = """
 import sys, time
 from xloudclient.tests.cloud import Cloud
 cloud = Cloud.start()
@@ -311,7 +367,7 @@ if not cloud.guests_off:
     cloud.guest(server).run('sh', '-c', 'setsid sleep 1000 >&- 2>&- &')
 print(cloud.state, flush=True)
 time.sleep(1000)
-'''
+"""
 
 
 class EndTest(testtools.TestCase):
@@ -324,8 +380,11 @@ class EndTest(testtools.TestCase):
 
     def test_killed_owner_leaves_no_process_and_no_folder(self) -> None:
         owner = subprocess.Popen(
-            [sys.executable, '-c', OWNER], stdout=subprocess.PIPE, text=True,
-            env=migrate.environment())
+            [sys.executable, '-c', OWNER],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=migrate.environment(),
+        )
         with owner:
             assert owner.stdout is not None
             state = owner.stdout.readline().strip()

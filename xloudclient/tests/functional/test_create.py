@@ -55,9 +55,7 @@ class TestCreate(base.FunctionalTestCase):
         conn = self.cloud.connection()
         snapshot = conn.block_storage.get_snapshot(row['Volumes'][0])
         self.assertEqual('available', snapshot.status)
-        self.assertEqual(
-            row['Snapshot ID'], snapshot.metadata['xloud_image']
-        )
+        self.assertEqual(row['Snapshot ID'], snapshot.metadata['xloud_image'])
         image = self.image(row['Snapshot ID'])
         self.assertEqual('snapshot', image['image_type'])
         self.assertEqual(server.id, image['instance_uuid'])
@@ -94,10 +92,10 @@ class TestCreate(base.FunctionalTestCase):
         for server in servers:
             self.cloud.control(server.id, capture=1.0)
         rows = self.snapshot('create', *(one.id for one in servers))
-        self.assertEqual([s.id for s in servers], [r['Server ID'] for r in rows])
-        first, second = (
-            self.cloud.events(one.id) for one in servers
+        self.assertEqual(
+            [s.id for s in servers], [r['Server ID'] for r in rows]
         )
+        first, second = (self.cloud.events(one.id) for one in servers)
         if first[0].monotonic > second[0].monotonic:
             first, second = second, first
         ended = [e for e in first if e.event == 'captured']
@@ -181,8 +179,17 @@ class TestFailures(base.FunctionalTestCase):
 
     def test_the_upload_fails_after_the_capture(self):
         server = self.place.server()
-        self.cloud.control(server.id, fail='upload', upload=1)
-        self.fail(server, 4, ('create', '--wait'), 'the upload failed')
+        self.cloud.control(server.id, hang='upload')
+        process = self.start(
+            'server', 'snapshot', 'create', server.id, '--wait', '-f', 'json'
+        )
+        for line in process.stderr:
+            if 'captured' in line:
+                break
+        self.cloud.control(server.id, hang=None, fail='upload')
+        _, stderr = process.communicate(timeout=60)
+        self.assertEqual(4, process.returncode, stderr)
+        self.assertIn('the upload failed', stderr)
 
     def test_a_volume_snapshot_fails(self):
         server = self.place.server(volume_backed=True)
@@ -198,11 +205,18 @@ class TestFailures(base.FunctionalTestCase):
     def test_the_server_is_deleted_meanwhile(self):
         server = self.place.server()
         self.cloud.control(server.id, hang='capture')
+        since = time.time()
         process = self.start(
             'server', 'snapshot', 'create', server.id, '-f', 'json'
         )
         self.cloud.wait(
-            lambda: self.cloud.events(server.id, 'capture-begin'), 30, 'it'
+            lambda: [
+                one
+                for one in self.cloud.requests(since, 'nova', 'POST')
+                if one.path.endswith(f'{server.id}/action')
+            ],
+            60,
+            'request',
         )
         self.cloud.delete(server)
         _, stderr = process.communicate(timeout=60)
@@ -271,9 +285,7 @@ class TestBadInput(base.FunctionalTestCase):
         self.assertEqual(before, self.counts())
 
     def test_no_cloud(self):
-        self.refuse(
-            1, 'create', 'x', OS_AUTH_URL='http://127.0.0.1:9/v3'
-        )
+        self.refuse(1, 'create', 'x', OS_AUTH_URL='http://127.0.0.1:9/v3')
 
     def test_a_wrong_password(self):
         self.refuse(1, 'create', 'x', OS_PASSWORD='wrong')
@@ -297,9 +309,7 @@ class TestBadInput(base.FunctionalTestCase):
             (('--name', ''), 'the name is empty'),
             (('--events', '/nonexistent/x'), "can't write"),
         ):
-            self.refuse(
-                2, 'consistent', server.id, *words, sentence=sentence
-            )
+            self.refuse(2, 'consistent', server.id, *words, sentence=sentence)
 
     def test_hooks_that_may_not_run(self):
         server = self.place.server()

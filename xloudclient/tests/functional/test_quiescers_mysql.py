@@ -21,21 +21,12 @@ from xloudclient.tests.functional import quiescer_hook, quiescer_servers
 class MysqlTestCase(quiescer_hook.HookTestCase):
     quiescer = 'mysql'
     server_options = ('--log-bin=bin',)
-    server = None
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        if quiescer_servers.MariaDB.missing() is None:
-            cls.server = quiescer_servers.MariaDB(*cls.server_options)
-            cls.addClassCleanup(cls.server.remove)
 
     def setUp(self):
         super().setUp()
-        if self.server is None:
-            self.skipTest(
-                f'{quiescer_servers.MariaDB.missing()} is not installed'
-            )
+        self.server = quiescer_servers.shared(
+            self, quiescer_servers.MariaDB, *self.server_options
+        )
 
     def hook(self, *options, **rest):
         return super().hook(
@@ -82,7 +73,7 @@ class MysqlTestCase(quiescer_hook.HookTestCase):
 
 class TestMysqlHolds(MysqlTestCase):
     def test_no_write_between_ready_and_release(self):
-        for shell in (quiescer_hook.DASH, quiescer_hook.BUSYBOX):
+        for shell in quiescer_hook.SHELLS:
             self.need(shell[0])
             with self.subTest(shell=shell):
                 hook = self.held(shell=shell)
@@ -102,8 +93,12 @@ class TestMysqlHolds(MysqlTestCase):
         first = self.ready
         hook.release()
         self.assertEqual('application', first['gives'])
-        places = {one['path'] for one in first['data']}
-        self.assertEqual({self.server.data, self.server.logs}, places)
+        places = {one['path']: one for one in first['data']}
+        self.assertEqual({self.server.data, self.server.logs}, set(places))
+        where = {'disks': [], 'problem': 'tmpfs'}
+        self.assertEqual(
+            {'path': self.server.data, **where}, places[self.server.data]
+        )
         self.assertRegex(first['position'], r'^bin\.\d+:\d+ gtid 0-1-\d+$')
         self.server.ask(self.server.writing)
         self.held().release()
@@ -126,7 +121,7 @@ class TestMysqlHolds(MysqlTestCase):
         self.assertEqual(0, hook.end())
 
     def test_killing_the_hook_releases(self):
-        for shell in (quiescer_hook.DASH, quiescer_hook.BUSYBOX):
+        for shell in quiescer_hook.SHELLS:
             self.need(shell[0])
             with self.subTest(shell=shell):
                 hook = self.held(shell=shell)
@@ -136,7 +131,7 @@ class TestMysqlHolds(MysqlTestCase):
                 self.assert_output_ends(hook)
 
     def test_sigterm_releases_and_other_signals_do_not(self):
-        for shell in (quiescer_hook.DASH, quiescer_hook.BUSYBOX):
+        for shell in quiescer_hook.SHELLS:
             self.need(shell[0])
             with self.subTest(shell=shell):
                 hook = self.held(shell=shell)
@@ -174,7 +169,7 @@ class TestMysqlHolds(MysqlTestCase):
 
 class TestMysqlLosesTheLock(MysqlTestCase):
     def test_verify_fails_when_its_session_was_killed(self):
-        for shell in (quiescer_hook.DASH, quiescer_hook.BUSYBOX):
+        for shell in quiescer_hook.SHELLS:
             self.need(shell[0])
             with self.subTest(shell=shell):
                 hook = self.held(shell=shell)
@@ -224,6 +219,22 @@ class TestMysqlIsNotToBeHad(MysqlTestCase):
         self.assertEqual('', hook.line())
         self.assertEqual(0, blocker.wait(), 'the statement was ended')
         self.assertEqual(0, writer.wait())
+
+    def test_sigterm_ends_the_wait_for_the_lock(self):
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                blocker = self.in_another_session(
+                    'SELECT i, SLEEP(1.5) FROM d.few FOR UPDATE'
+                )
+                hook = self.hook('lock_wait_timeout=9', shell=shell)
+                time.sleep(0.4)
+                self.assertIsNone(hook.process.poll())
+                hook.process.terminate()
+                self.assert_refused(hook, 1, 'ended before it was ready')
+                self.server.ask(self.server.writing)
+                self.assertIsNone(blocker.poll())
+                blocker.wait()
 
     def test_a_statement_that_runs_long_is_not_even_hindered(self):
         blocker = self.in_another_session(

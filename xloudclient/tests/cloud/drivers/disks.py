@@ -1,4 +1,17 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
 """Disks are files; capturing one is copying it, and telling when."""
+
 import contextlib
 import hashlib
 import os
@@ -12,8 +25,13 @@ from xloudclient.tests.cloud import control
 CHUNK = 1 << 20
 
 
-def capture(orders: control.Control, event: str, source: pathlib.Path,
-            target: pathlib.Path, **details: Any) -> None:
+def capture(
+    orders: control.Control,
+    event: str,
+    source: pathlib.Path,
+    target: pathlib.Path,
+    **details: Any,
+) -> None:
     """Copy a disk and report the instant: event, ``begin`` and ``end``.
 
     The point in time lies between the two.  ``sha256`` is that of the
@@ -21,9 +39,15 @@ def capture(orders: control.Control, event: str, source: pathlib.Path,
     """
     begin = time.time(), time.monotonic()
     digest = copy_sparse(source, target)
-    orders.report(event, begin=begin[0], end=time.time(),
-                  monotonic_begin=begin[1], monotonic_end=time.monotonic(),
-                  sha256=digest, **details)
+    orders.report(
+        event,
+        begin=begin[0],
+        end=time.time(),
+        monotonic_begin=begin[1],
+        monotonic_end=time.monotonic(),
+        sha256=digest,
+        **details,
+    )
 
 
 def copy_sparse(source: pathlib.Path, target: pathlib.Path) -> str:

@@ -1,3 +1,15 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
 """One snapshot of a server, in the phases of Nova's libvirt driver.
 
 What a user of the API sees (nova 34, virt/libvirt/driver.py:snapshot)::
@@ -18,13 +30,13 @@ Orders of kind ``server`` (see control.py): ``mode``; seconds for ``pending``,
 ``upload``; ``fail`` and ``hang``, each one of these phases.
 All are read anew at each step, so they work in the middle of a phase.
 """
+
 import pathlib
 import time
 from typing import Any
 
-from nova.compute import power_state
-from nova.compute import task_states
 from nova import exception
+from nova.compute import power_state, task_states
 from oslo_log import log as logging
 
 from xloudclient.tests.cloud.drivers import disks
@@ -32,20 +44,29 @@ from xloudclient.tests.cloud.drivers import disks
 LOG = logging.getLogger(__name__)
 STEP = 0.1
 SLICES = 20
-PENDING, UPLOADING = (task_states.IMAGE_PENDING_UPLOAD,
-                      task_states.IMAGE_UPLOADING)
+PENDING, UPLOADING = (
+    task_states.IMAGE_PENDING_UPLOAD,
+    task_states.IMAGE_UPLOADING,
+)
 
 
 class InjectedFailure(exception.NovaException):
     """A test ordered it."""
+
     msg_fmt = 'Injected failure: %(phase)s'
 
 
 class Snapshot:
     """The snapshot of one server to one image."""
 
-    def __init__(self, driver: Any, context: Any, instance: Any,
-                 image_id: str, update_task_state: Any) -> None:
+    def __init__(
+        self,
+        driver: Any,
+        context: Any,
+        instance: Any,
+        image_id: str,
+        update_task_state: Any,
+    ) -> None:
         self.driver = driver
         self.orders = driver.orders
         self.context = context
@@ -86,8 +107,9 @@ class Snapshot:
             self._copy()
         finally:
             if frozen:
-                self.driver.unquiesce(self.context, self.instance,
-                                      self.instance.image_meta)
+                self.driver.unquiesce(
+                    self.context, self.instance, self.instance.image_meta
+                )
 
     def _capture_cold(self) -> None:
         """Suspend, extract, resume: no write can come in between."""
@@ -113,17 +135,24 @@ class Snapshot:
             self._spend('capture')
             self._spend('upload')
             self.driver.image_api.update(
-                self.context, self.image_id,
+                self.context,
+                self.image_id,
                 {**metadata, 'location': f'file://{target}'},
-                purge_props=False)
+                purge_props=False,
+            )
         except Exception:
             target.unlink(missing_ok=True)
             raise
 
     def _copy(self, target: pathlib.Path | None = None) -> None:
-        disks.capture(self.orders, 'captured', self.disk,
-                      target or self.captured, server=self.uuid,
-                      image=self.image_id)
+        disks.capture(
+            self.orders,
+            'captured',
+            self.disk,
+            target or self.captured,
+            server=self.uuid,
+            image=self.image_id,
+        )
 
     def _freeze(self) -> bool:
         image_meta = self.instance.image_meta
@@ -141,22 +170,30 @@ class Snapshot:
         with open(self.captured, 'rb') as file:
             size = max(1, self.captured.stat().st_size)
             self.driver.image_api.update(
-                self.context, self.image_id, metadata,
-                _SlowFile(self, file, -(-size // SLICES)))
+                self.context,
+                self.image_id,
+                metadata,
+                _SlowFile(self, file, -(-size // SLICES)),
+            )
         self._report('upload-end')
 
     def _metadata(self) -> dict[str, Any]:
         meta = self.instance.image_meta
         image = self.driver.image_api.get(self.context, self.image_id)
-        properties = {'image_location': 'snapshot',
-                      'image_state': 'available',
-                      'owner_id': self.instance.project_id}
+        properties = {
+            'image_location': 'snapshot',
+            'image_state': 'available',
+            'owner_id': self.instance.project_id,
+        }
         if self.instance.os_type:
             properties['os_type'] = self.instance.os_type
-        return {'status': 'active', 'name': image['name'],
-                'disk_format': _field(meta, 'disk_format', 'raw'),
-                'container_format': _field(meta, 'container_format', 'bare'),
-                'properties': properties}
+        return {
+            'status': 'active',
+            'name': image['name'],
+            'disk_format': _field(meta, 'disk_format', 'raw'),
+            'container_format': _field(meta, 'container_format', 'bare'),
+            'properties': properties,
+        }
 
     def _settings(self) -> dict[str, Any]:
         found: dict[str, Any] = self.orders.settings('server', self.uuid)
@@ -182,8 +219,9 @@ class Snapshot:
                 raise exception.InstanceNotFound(instance_id=self.uuid)
             settings = self._settings()
             if settings.get('fail') == phase:
-                self.orders.report('fail', self.uuid, phase=phase,
-                                   image=self.image_id)
+                self.orders.report(
+                    'fail', self.uuid, phase=phase, image=self.image_id
+                )
                 raise InjectedFailure(phase=phase)
             if settings.get('hang') != phase:
                 return float(settings.get(phase, 0))

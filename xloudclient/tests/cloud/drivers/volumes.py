@@ -1,3 +1,15 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
 """A Cinder backend that keeps volumes and snapshots in sparse files.
 
 Orders of kind ``volume`` (see control.py), by volume id; seconds:
@@ -9,36 +21,40 @@ Orders of kind ``volume`` (see control.py), by volume id; seconds:
 ``fail``      one of these four
 ``hang``      one of these four: stays there until the order is revoked
 """
+
 import os
 import pathlib
-import time
 from typing import Any
 
-from cinder import exception
-from cinder import interface
-from cinder.volume import configuration
-from cinder.volume import driver
+from cinder import exception, interface
+from cinder.volume import configuration, driver
 from oslo_config import cfg
 from oslo_utils import units
 
-from xloudclient.tests.cloud import control
-from xloudclient.tests.cloud import layout
+from xloudclient.tests.cloud import control, layout
 from xloudclient.tests.cloud.drivers import disks
 
 OPTIONS = [cfg.StrOpt('embedded_folder', help='Folder of the cloud.')]
 cfg.CONF.register_opts(OPTIONS, group=configuration.SHARED_CONF_GROUP)
 # Cinder's manager takes these for what the backend can do
 STATISTICS = {
-    'vendor_name': 'embedded', 'driver_version': '1.0',
-    'storage_protocol': 'file', 'total_capacity_gb': 10000,
-    'free_capacity_gb': 10000, 'reserved_percentage': 0,
-    'multiattach': True, 'QoS_support': False,
-    'thin_provisioning_support': True, 'max_over_subscription_ratio': 20}
+    'vendor_name': 'embedded',
+    'driver_version': '1.0',
+    'storage_protocol': 'file',
+    'total_capacity_gb': 10000,
+    'free_capacity_gb': 10000,
+    'reserved_percentage': 0,
+    'multiattach': True,
+    'QoS_support': False,
+    'thin_provisioning_support': True,
+    'max_over_subscription_ratio': 20,
+}
 
 
 @interface.volumedriver
 class FileDriver(driver.VolumeDriver):
     """Volumes are files named as Cinder names them."""
+
     VERSION = '1.0'
     CI_WIKI_NAME = 'none'
 
@@ -58,7 +74,8 @@ class FileDriver(driver.VolumeDriver):
     def _update_volume_stats(self) -> None:
         self._stats = dict(
             STATISTICS,
-            volume_backend_name=self.configuration.volume_backend_name)
+            volume_backend_name=self.configuration.volume_backend_name,
+        )
 
     def create_volume(self, volume: Any) -> None:
         self._pace('create', volume.id)
@@ -71,16 +88,19 @@ class FileDriver(driver.VolumeDriver):
     def create_snapshot(self, snapshot: Any) -> None:
         self._pace('snapshot', snapshot.volume_id)
         disks.capture(
-            self.orders, 'volume-captured', self._path(snapshot.volume),
-            self._path(snapshot), volume=snapshot.volume_id,
-            snapshot=snapshot.id)
+            self.orders,
+            'volume-captured',
+            self._path(snapshot.volume),
+            self._path(snapshot),
+            volume=snapshot.volume_id,
+            snapshot=snapshot.id,
+        )
         self._pace('finish', snapshot.volume_id)
 
     def delete_snapshot(self, snapshot: Any) -> None:
         self._path(snapshot).unlink(missing_ok=True)
 
-    def create_volume_from_snapshot(self, volume: Any,
-                                    snapshot: Any) -> None:
+    def create_volume_from_snapshot(self, volume: Any, snapshot: Any) -> None:
         self._copy(snapshot, volume)
 
     def create_cloned_volume(self, volume: Any, src_vref: Any) -> None:
@@ -89,8 +109,14 @@ class FileDriver(driver.VolumeDriver):
     def extend_volume(self, volume: Any, new_size: int) -> None:
         os.truncate(self._path(volume), new_size * units.Gi)
 
-    def clone_image(self, context: Any, volume: Any, image_location: Any,
-                    image_meta: Any, image_service: Any) -> Any:
+    def clone_image(
+        self,
+        context: Any,
+        volume: Any,
+        image_location: Any,
+        image_meta: Any,
+        image_service: Any,
+    ) -> Any:
         """Take a raw image straight from Glance: no qemu-img, no detour."""
         if image_meta.get('disk_format') != 'raw':
             return {}, False
@@ -100,19 +126,31 @@ class FileDriver(driver.VolumeDriver):
             file.truncate(volume.size * units.Gi)
         return {}, True
 
-    def copy_image_to_volume(self, context: Any, volume: Any,
-                             image_service: Any, image_id: str,
-                             disable_sparse: bool = False) -> None:
+    def copy_image_to_volume(
+        self,
+        context: Any,
+        volume: Any,
+        image_service: Any,
+        image_id: str,
+        disable_sparse: bool = False,
+    ) -> None:
         from cinder.image import image_utils
+
         image_utils.fetch_to_raw(
-            context, image_service, image_id, str(self._path(volume)),
-            self.configuration.volume_dd_blocksize, size=volume.size,
-            run_as_root=False)
+            context,
+            image_service,
+            image_id,
+            str(self._path(volume)),
+            self.configuration.volume_dd_blocksize,
+            size=volume.size,
+            run_as_root=False,
+        )
         # the converted file has the image's virtual size
         os.truncate(self._path(volume), volume.size * units.Gi)
 
-    def copy_volume_to_image(self, context: Any, volume: Any,
-                             image_service: Any, image_meta: Any) -> None:
+    def copy_volume_to_image(
+        self, context: Any, volume: Any, image_service: Any, image_meta: Any
+    ) -> None:
         self._pace('upload', volume.id)
         with open(self._path(volume), 'rb') as file:
             image_service.update(context, image_meta['id'], {}, file)
@@ -120,20 +158,24 @@ class FileDriver(driver.VolumeDriver):
     def ensure_export(self, context: Any, volume: Any) -> None:
         pass
 
-    def create_export(self, context: Any, volume: Any,
-                      connector: Any) -> None:
+    def create_export(self, context: Any, volume: Any, connector: Any) -> None:
         pass
 
     def remove_export(self, context: Any, volume: Any) -> None:
         pass
 
     def initialize_connection(self, volume: Any, connector: Any) -> Any:
-        return {'driver_volume_type': 'local',
-                'data': {'name': volume.name,
-                         'device_path': str(self._path(volume))}}
+        return {
+            'driver_volume_type': 'local',
+            'data': {
+                'name': volume.name,
+                'device_path': str(self._path(volume)),
+            },
+        }
 
-    def terminate_connection(self, volume: Any, connector: Any,
-                             **kwargs: Any) -> None:
+    def terminate_connection(
+        self, volume: Any, connector: Any, **kwargs: Any
+    ) -> None:
         pass
 
     def _path(self, thing: Any) -> pathlib.Path:
@@ -146,15 +188,8 @@ class FileDriver(driver.VolumeDriver):
 
     def _pace(self, step: str, volume_id: str) -> None:
         """Take the ordered time over a step, or fail there."""
-        began = time.monotonic()
-        while True:
-            settings = self.orders.settings('volume', volume_id)
-            if settings.get('fail') == step:
-                self.orders.report('fail', volume=volume_id, phase=step)
-                raise exception.VolumeBackendAPIException(
-                    data=f'Injected failure: {step}')
-            passed = time.monotonic() - began
-            if settings.get('hang') != step and \
-                    passed >= float(settings.get(step, 0)):
-                return
-            time.sleep(0.05)
+        if not self.orders.pace('volume', volume_id, step):
+            self.orders.report('fail', volume=volume_id, phase=step)
+            raise exception.VolumeBackendAPIException(
+                data=f'Injected failure: {step}'
+            )

@@ -1,3 +1,15 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
 """Which user a guest is, on this machine and for this caller.
 
 sshd lets only its own user in unless it runs as root, and it must not.  With
@@ -11,6 +23,7 @@ has a user ``guest`` of its own with the guest's folder as home:
 Without nss_wrapper, a plain user logs in as himself, and root's guests are
 the first ordinary account that has a shell.
 """
+
 import dataclasses
 import glob
 import os
@@ -39,6 +52,7 @@ class Account:
     :param uid: the user id of all guests; None if each has its own
     :param gid: the group id
     """
+
     off: str = ''
     sshd: str = ''
     wrapper: str = ''
@@ -60,8 +74,9 @@ class Account:
         return FIRST_ID + number, FIRST_ID + number
 
 
-def prepare(where: layout.Layout, is_wanted: bool,
-            say: Callable[[str], None]) -> None:
+def prepare(
+    where: layout.Layout, is_wanted: bool, say: Callable[[str], None]
+) -> None:
     """Choose how guests run, and record it; say so if there can be none."""
     account = _choose(where) if is_wanted else Account(off='not wanted')
     if account.off and is_wanted:
@@ -100,23 +115,36 @@ def _of_caller(sshd: str, wrapper: str) -> Account:
         name = pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         return Account(off='your user id has no account, which ssh needs')
-    return Account('', sshd, wrapper, NAME if wrapper else name,
-                   os.geteuid(), os.getegid())
+    return Account(
+        '',
+        sshd,
+        wrapper,
+        NAME if wrapper else name,
+        os.geteuid(),
+        os.getegid(),
+    )
 
 
 def _existing(sshd: str) -> Account:
     for one in pwd.getpwall():
-        if one.pw_uid and os.path.basename(one.pw_shell) not in NO_SHELLS \
-                and os.access(one.pw_shell, os.X_OK):
+        if (
+            one.pw_uid
+            and os.path.basename(one.pw_shell) not in NO_SHELLS
+            and os.access(one.pw_shell, os.X_OK)
+        ):
             return Account('', sshd, '', one.pw_name, one.pw_uid, one.pw_gid)
-    return Account(off='root needs libnss-wrapper, or an account with a '
-                       'shell, to run an sshd that is not root\'s')
+    return Account(
+        off='root needs libnss-wrapper, or an account with a '
+        "shell, to run an sshd that is not root's"
+    )
 
 
 def _wrapper() -> str:
-    for pattern in ('/usr/lib/*/libnss_wrapper.so',
-                    '/usr/lib64/libnss_wrapper.so',
-                    '/usr/lib/libnss_wrapper.so'):
+    for pattern in (
+        '/usr/lib/*/libnss_wrapper.so',
+        '/usr/lib64/libnss_wrapper.so',
+        '/usr/lib/libnss_wrapper.so',
+    ):
         for path in glob.glob(pattern):
             return path
     return ''
@@ -132,13 +160,27 @@ def _closed(state: pathlib.Path) -> pathlib.Path | None:
 
 def _highest_id() -> int:
     with open('/proc/self/uid_map') as lines:
-        return max(int(line.split()[0]) + int(line.split()[2])
-                   for line in lines)
+        return max(
+            int(line.split()[0]) + int(line.split()[2]) for line in lines
+        )
 
 
 def make_key(path: pathlib.Path) -> None:
     """Make an SSH key pair unless it is there."""
     if not path.exists():
-        subprocess.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '',
-                        '-C', 'embedded-cloud', '-f', str(path)],
-                       stdin=subprocess.DEVNULL, check=True)
+        subprocess.run(
+            [
+                'ssh-keygen',
+                '-q',
+                '-t',
+                'ed25519',
+                '-N',
+                '',
+                '-C',
+                'embedded-cloud',
+                '-f',
+                str(path),
+            ],
+            stdin=subprocess.DEVNULL,
+            check=True,
+        )

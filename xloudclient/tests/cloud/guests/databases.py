@@ -1,8 +1,21 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
 """Real database servers inside a guest, started over ssh as a user would.
 
 Each belongs to its guest: data and sockets are in the guest's home, the
 client programs find them by themselves, and they end with the guest.
 """
+
 import glob
 import pathlib
 import shlex
@@ -11,9 +24,12 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-SEARCHED = ':'.join([
-    '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
-    *sorted(glob.glob('/usr/lib/postgresql/*/bin'), reverse=True)])
+SEARCHED = ':'.join(
+    [
+        '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+        *sorted(glob.glob('/usr/lib/postgresql/*/bin'), reverse=True),
+    ]
+)
 SECONDS = 60
 
 
@@ -31,6 +47,7 @@ class Session(Protocol):
 
 class Completed(Protocol):
     """The result of a command."""
+
     returncode: int
     stdout: str
     stderr: str
@@ -42,14 +59,16 @@ class DatabaseError(Exception):
 
 class Database:
     """One server program in one guest."""
+
     name: str
     # run with $data; must leave the server running, or be over
     starts: str
     stops: str
     answers: str
 
-    def __init__(self, guest: Session,
-                 folder: pathlib.Path | None = None) -> None:
+    def __init__(
+        self, guest: Session, folder: pathlib.Path | None = None
+    ) -> None:
         self.guest = guest
         self.data = folder or guest.home / self.name
 
@@ -79,17 +98,23 @@ class Database:
             raise DatabaseError(f'{self.name}: {done.stdout}{done.stderr}')
 
     def _call(self, script: str) -> Completed:
-        lines = (f'PATH={SEARCHED}:$PATH', f'data={quoted([str(self.data)])}',
-                 f'address={self.guest.address}', 'set -eu', 'cd',
-                 textwrap.dedent(script))
+        lines = (
+            f'PATH={SEARCHED}:$PATH',
+            f'data={quoted([str(self.data)])}',
+            f'address={self.guest.address}',
+            'set -eu',
+            'cd',
+            textwrap.dedent(script),
+        )
         return self.guest.run('sh', '-c', '\n'.join(lines))
 
 
 class MariaDB(Database):
     """mariadbd, without network; its root needs no password."""
+
     name = 'mariadb'
     # innodb_*: a fresh server is then 30 MB, and is made within a second
-    starts = '''
+    starts = """
         cat > .my.cnf <<END
         [client]
         socket=$HOME/mysqld.sock
@@ -111,35 +136,37 @@ class MariaDB(Database):
         fi
         setsid mariadbd --defaults-file=$HOME/.my.cnf \\
             </dev/null >/dev/null 2>&1 &
-        '''
-    stops = '''
+        """
+    stops = """
         pid=$(cat mysqld.pid)
         mariadb -e shutdown
         while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
-        '''
+        """
     answers = 'mariadb -e "select 1"'
 
 
 class PostgreSQL(Database):
     """postgres, on a socket in the home, where PGHOST points."""
+
     name = 'postgresql'
-    starts = '''
+    starts = """
         [ -e "$data/PG_VERSION" ] || initdb -A trust --no-sync -D "$data" \\
             >initdb.log 2>&1 || { cat initdb.log; exit 1; }
         echo "$data" > .postgresql
         pg_ctl -D "$data" -l postgresql.log -w \\
             -o "-c listen_addresses= -k $HOME" start >/dev/null 2>&1 \\
             </dev/null || { cat postgresql.log; exit 1; }
-        '''
+        """
     stops = 'pg_ctl -D "$(cat .postgresql)" -m fast -w stop >/dev/null'
     answers = 'psql -c "select 1"'
 
 
 class Redis(Database):
     """redis-server, at the guest's own address."""
+
     name = 'redis'
     # Debian's redis-tools has the server under another name
-    starts = '''
+    starts = """
         command -v redis-server >/dev/null ||
             ln -sf "$(command -v redis-check-rdb)" bin/redis-server
         PATH=$PATH:$HOME/bin
@@ -147,12 +174,12 @@ class Redis(Database):
         redis-server --daemonize yes --bind $address --dir "$data" \\
             --protected-mode no --pidfile $HOME/redis.pid \\
             --logfile $HOME/redis.log >/dev/null
-        '''
-    stops = '''
+        """
+    stops = """
         pid=$(cat redis.pid)
         $HOME/bin/redis-cli shutdown
         while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
-        '''
+        """
     answers = '[ "$($HOME/bin/redis-cli ping)" = PONG ]'
 
 

@@ -1,18 +1,30 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
 """The test's side of a guest: log in to it, and run databases in it."""
+
 import dataclasses
 import pathlib
 import subprocess
 from typing import Any
 
-from xloudclient.tests.cloud import addressing
-from xloudclient.tests.cloud import layout
-from xloudclient.tests.cloud.guests import databases
-from xloudclient.tests.cloud.guests import machine
+from xloudclient.tests.cloud import addressing, layout
+from xloudclient.tests.cloud.guests import databases, machine
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Guest:
     """The guest of a server that was booted at least once."""
+
     machine: machine.Machine
 
     @property
@@ -49,16 +61,22 @@ class Guest:
     def known_hosts(self) -> pathlib.Path:
         """A known_hosts file with that line."""
         path = self.machine.layout.path(
-            'guests', f'known_hosts-{self.machine.uuid}')
+            'guests', f'known_hosts-{self.machine.uuid}'
+        )
         path.write_text(self.known_hosts_line + '\n')
         return path
 
     def ssh_options(self) -> list[str]:
         """Return options for ``ssh``, all but user and address."""
-        options = {'Port': self.port, 'IdentityFile': self.identity,
-                   'IdentitiesOnly': 'yes', 'BatchMode': 'yes',
-                   'UserKnownHostsFile': self.known_hosts,
-                   'StrictHostKeyChecking': 'yes', 'ConnectTimeout': 10}
+        options = {
+            'Port': self.port,
+            'IdentityFile': self.identity,
+            'IdentitiesOnly': 'yes',
+            'BatchMode': 'yes',
+            'UserKnownHostsFile': self.known_hosts,
+            'StrictHostKeyChecking': 'yes',
+            'ConnectTimeout': 10,
+        }
         # none of the caller's own configuration
         found = ['-F', 'none']
         for name, value in options.items():
@@ -67,21 +85,37 @@ class Guest:
 
     def ssh(self, *command: str) -> list[str]:
         """Return the whole argument list of a session."""
-        return ['ssh', *self.ssh_options(), f'{self.user}@{self.address}',
-                *command]
+        return [
+            'ssh',
+            *self.ssh_options(),
+            f'{self.user}@{self.address}',
+            *command,
+        ]
 
-    def run(self, *argv: str, input: str | None = None,
-            check: bool = False,
-            seconds: float = 120) -> 'subprocess.CompletedProcess[str]':
+    def run(
+        self,
+        *argv: str,
+        input: str | None = None,
+        check: bool = False,
+        seconds: float = 120,
+    ) -> 'subprocess.CompletedProcess[str]':
         """Run a command in a session; stdout and stderr are in the result.
 
         :param argv: each word arrives as it is
         """
-        how: dict[str, Any] = {'input': input} if input is not None else {
-            'stdin': subprocess.DEVNULL}
+        how: dict[str, Any] = (
+            {'input': input}
+            if input is not None
+            else {'stdin': subprocess.DEVNULL}
+        )
         return subprocess.run(
-            self.ssh(databases.quoted(argv)), capture_output=True, text=True,
-            check=check, timeout=seconds, **how)
+            self.ssh(databases.quoted(argv)),
+            capture_output=True,
+            text=True,
+            check=check,
+            timeout=seconds,
+            **how,
+        )
 
     def mount(self, volume_id: str) -> pathlib.Path:
         """Return the folder that is on an attached volume."""
@@ -134,6 +168,8 @@ def of(where: layout.Layout, server_id: str) -> Guest:
     if found.account.off:
         raise LookupError(f'No guests in this cloud: {found.account.off}')
     if not found.exists:
-        raise LookupError(f'Server {server_id} has no guest: not booted yet, '
-                          'or without an address in 127.0.0.0/8')
+        raise LookupError(
+            f'Server {server_id} has no guest: not booted yet, '
+            'or without an address in 127.0.0.0/8'
+        )
     return Guest(found)

@@ -1,3 +1,15 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
 """Nova's side of a guest: its folder, its power switch and its disks.
 
 ``STATE/guests/UUID`` is the guest's home::
@@ -9,6 +21,7 @@
     mnt/VOLUME-ID/         where an attached volume is mounted, so to speak
     etc/qemu/fsfreeze-hook if a test puts it there: run by quiesce and thaw
 """
+
 import contextlib
 import dataclasses
 import importlib.resources
@@ -19,11 +32,8 @@ import signal
 import subprocess
 import sys
 
-from xloudclient.tests.cloud import addressing
-from xloudclient.tests.cloud import layout
-from xloudclient.tests.cloud import process
-from xloudclient.tests.cloud.guests import account
-from xloudclient.tests.cloud.guests import init
+from xloudclient.tests.cloud import addressing, layout, process
+from xloudclient.tests.cloud.guests import account, init, login
 
 COMMANDS = importlib.resources.files('xloudclient.tests.cloud.guests') / 'bin'
 HOOK = 'etc/qemu/fsfreeze-hook'
@@ -32,6 +42,7 @@ HOOK = 'etc/qemu/fsfreeze-hook'
 @dataclasses.dataclass(frozen=True, slots=True)
 class Volume:
     """A volume of a server: its Cinder id and its file."""
+
     id: str
     path: str
 
@@ -39,6 +50,7 @@ class Volume:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Machine:
     """The guest of one server; with guests off, nothing happens at all."""
+
     layout: layout.Layout
     uuid: str
 
@@ -86,7 +98,7 @@ class Machine:
         for name in ('.machine', '.ssh', 'bin', 'mnt'):
             self.home.joinpath(name).mkdir(parents=True, exist_ok=True)
         self._file('address').write_text(loopback[0])
-        self._make_keys(public_key)
+        self._login.make_keys(public_key)
         for command in COMMANDS.iterdir():
             target = self.home / 'bin' / command.name
             target.write_text(command.read_text())
@@ -99,17 +111,26 @@ class Machine:
         """
         if not self.exists or self.is_running:
             return
-        self._write_passwd()
-        self._write_sshd_config()
-        self._own(self.home)
-        uid, gid = self._ids()
+        who = self._login
+        who.write()
+        self._own()
         subprocess.run(
-            [sys.executable, '-I', '-S', init.__file__, str(uid), str(gid),
-             str(self._file('pid')), self.account.sshd,
-             str(self._file('sshd_config')), str(self._file('sshd.log')),
-             self.address, str(addressing.SSH_PORT)],
-            stdin=subprocess.DEVNULL, check=True, cwd='/',
-            env=self.environment())
+            [
+                sys.executable,
+                '-I',
+                '-S',
+                init.__file__,
+                *map(str, self._ids()),
+                str(self._file('pid')),
+                self.address,
+                str(addressing.SSH_PORT),
+                *who.sshd,
+            ],
+            stdin=subprocess.DEVNULL,
+            check=True,
+            cwd='/',
+            env=who.environment,
+        )
 
     def stop(self) -> None:
         """Pull the plug: kill all processes of the guest."""
@@ -139,6 +160,7 @@ class Machine:
         if not os.access(self.home / HOOK, os.X_OK):
             return True
         from xloudclient.tests.cloud.guests import guest
+
         done = guest.Guest(self).run(str(self.home / HOOK), verb)
         return done.returncode == 0
 
@@ -150,19 +172,22 @@ class Machine:
     def attach(self, device: str, volume: Volume) -> None:
         """Show the guest one more disk."""
         if self.exists:
-            folder = self.home / 'mnt' / volume.id
+            mount = f'mnt/{volume.id}'
+            folder = self.home / mount
             folder.mkdir(exist_ok=True)
             os.chown(folder, *self._ids())
             name = os.path.basename(device)
-            self._set_disks([*self._disks(),
-                             f'{name} {volume.id[:20]} {folder}'])
+            self._set_disks(
+                [*self._disks(), f'{name} {volume.id[:20]} {mount}']
+            )
 
     def detach(self, device: str) -> None:
         """Take a disk away; what was in its folder stays there."""
         if self.exists:
             name = os.path.basename(device)
-            self._set_disks([one for one in self._disks()
-                             if one.split()[0] != name])
+            self._set_disks(
+                [one for one in self._disks() if one.split()[0] != name]
+            )
 
     def _disks(self) -> list[str]:
         return self._file('disks').read_text().splitlines()
@@ -176,51 +201,14 @@ class Machine:
     def _ids(self) -> tuple[int, int]:
         return self.account.ids(self.address)
 
-    def _make_keys(self, public_key: str | None) -> None:
-        account.make_key(self._file('host_key'))
-        mine = self.layout.path('guests', 'identity.pub').read_text()
-        (self.home / '.ssh' / 'authorized_keys').write_text(
-            mine + (public_key or ''))
+    @property
+    def _login(self) -> login.Login:
+        return login.Login(self.home, self.account, self.address)
 
-    def _write_passwd(self) -> None:
-        uid, gid = self._ids()
-        name = self.account.name
-        shell = shutil.which('bash') or '/bin/sh'
-        # first, since more than one line may have the id
-        passwd = f'{name}:x:{uid}:{gid}:guest:{self.home}:{shell}\n'
-        group = f'{name}:x:{gid}:\n'
-        for kind, line in (('passwd', passwd), ('group', group)):
-            rest = pathlib.Path('/etc', kind).read_text()
-            self._file(kind).write_text(line + rest)
-
-    def environment(self) -> dict[str, str]:
-        """Return what every process of the guest has in its environment."""
-        found = {'PATH': f'{self.home}/bin:{account.SYSTEM_PATH}',
-                 'HOME': str(self.home), 'XLOUD_GUEST': self.uuid,
-                 'XLOUD_ADDRESS': self.address,
-                 'PGHOST': str(self.home), 'PGDATABASE': 'postgres'}
-        if self.account.wrapper:
-            found |= {'LD_PRELOAD': self.account.wrapper,
-                      'NSS_WRAPPER_PASSWD': str(self._file('passwd')),
-                      'NSS_WRAPPER_GROUP': str(self._file('group'))}
-        return found
-
-    def _write_sshd_config(self) -> None:
-        variables = ' '.join(f'"{name}={value}"' for name, value
-                             in self.environment().items())
-        self._file('sshd_config').write_text('\n'.join((
-            f'ListenAddress {self.address}:{addressing.SSH_PORT}',
-            f'HostKey {self._file("host_key")}',
-            f'AuthorizedKeysFile {self.home}/.ssh/authorized_keys',
-            f'SetEnv {variables}', 'PidFile none', 'StrictModes no',
-            'UsePAM no', 'PasswordAuthentication no',
-            'KbdInteractiveAuthentication no', 'PrintMotd no',
-            'Subsystem sftp internal-sftp', 'MaxStartups 100', '')))
-
-    def _own(self, path: pathlib.Path) -> None:
+    def _own(self) -> None:
         if os.geteuid():
             return
         ids = self._ids()
-        for folder, _, names in os.walk(path):
+        for folder, _, names in os.walk(self.home):
             for name in ('', *names):
                 os.lchown(os.path.join(folder, name), *ids)

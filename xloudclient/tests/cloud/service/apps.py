@@ -1,8 +1,21 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
 """Bring up each real service in this process, without its own launcher.
 
 Each function is what the service's console script and WSGI module do, minus
 eventlet, sudo and agents, and ends with ``serve(application, name)``.
 """
+
 import importlib
 import importlib.metadata
 import os
@@ -13,15 +26,17 @@ from typing import Any
 from xloudclient.tests.cloud import layout
 
 Serve = Callable[[Any, str], None]
-_running: list[Any] = []        # else the services would be collected
+_running: list[Any] = []  # else the services would be collected
 
 
 def keystone(where: layout.Layout, serve: Serve) -> None:
     """Serve Keystone."""
     os.environ['OS_KEYSTONE_CONFIG_FILES'] = str(
-        where.path('etc', 'keystone.conf'))
+        where.path('etc', 'keystone.conf')
+    )
     sys.argv = ['keystone']
     from keystone.wsgi import api
+
     serve(api.application, 'keystone')
 
 
@@ -35,8 +50,10 @@ def glance(where: layout.Layout, serve: Serve) -> None:
     os.environ['OS_GLANCE_CONFIG_DIR'] = str(where.path('etc'))
     sys.argv = ['glance-api']
     from glance.common import store_utils
+
     store_utils.RESTRICTED_URI_SCHEMAS -= {'file'}
     from glance.wsgi import api
+
     serve(api.application, 'glance')
 
 
@@ -44,17 +61,21 @@ def nova(where: layout.Layout, serve: Serve) -> None:
     """Serve Placement and Nova: API, conductor, scheduler and compute."""
     os.environ['OS_NOVA_DISABLE_EVENTLET_PATCHING'] = '1'
     from nova import monkey_patch
+
     monkey_patch.patch(backend='threading')
     _placement(where, serve)
     _configure_nova(where)
     _start_nova('nova-conductor', 'nova.conductor.rpcapi')
     _start_nova('nova-scheduler', 'nova.scheduler.rpcapi')
     from paste import deploy
+
     application = deploy.loadapp(
-        f'config:{where.path("etc", "nova-paste.ini")}', name='osapi_compute')
+        f'config:{where.path("etc", "nova-paste.ini")}', name='osapi_compute'
+    )
     _start_nova('nova-compute', 'nova.compute.rpcapi')
     from nova import context
     from nova.objects import host_mapping
+
     host_mapping.discover_hosts(context.get_admin_context())
     serve(application, 'nova')
 
@@ -63,6 +84,7 @@ def _placement(where: layout.Layout, serve: Serve) -> None:
     os.environ['OS_PLACEMENT_CONFIG_DIR'] = str(where.path('etc'))
     sys.argv = ['placement']
     from placement.wsgi import api
+
     serve(api.application, 'placement')
 
 
@@ -70,17 +92,18 @@ def _configure_nova(where: layout.Layout) -> None:
     # parsed with its own argv: with Placement's, it read Placement's options
     sys.argv = ['nova', '--config-file', str(where.path('etc', 'nova.conf'))]
     import nova.conf
-    from nova import config
-    from nova import objects
-    from nova.api.openstack import wsgi_app
     import os_brick
+    import os_vif
+    from nova import config, objects
+    from nova.api.openstack import wsgi_app
     from oslo_log import log
     from oslo_privsep import priv_context
     from oslo_service import opts
-    import os_vif
+
     # Nova looks for drivers below nova.virt only
     sys.modules['nova.virt.embedded'] = importlib.import_module(
-        'xloudclient.tests.cloud.drivers.compute')
+        'xloudclient.tests.cloud.drivers.compute'
+    )
     config.parse_args(sys.argv)
     log.setup(nova.conf.CONF, 'nova')
     opts.register_service_opts(nova.conf.CONF)
@@ -95,10 +118,13 @@ def _configure_nova(where: layout.Layout) -> None:
 
 def _start_nova(binary: str, rpcapi: str) -> None:
     from nova import service
+
     rpc = importlib.import_module(rpcapi)
     one = service.Service.create(
-        binary=binary, topic=rpc.RPC_TOPIC,
-        topic_alt=getattr(rpc, 'RPC_TOPIC_ALT', None))
+        binary=binary,
+        topic=rpc.RPC_TOPIC,
+        topic_alt=getattr(rpc, 'RPC_TOPIC_ALT', None),
+    )
     one.start()
     _running.append(one)
 
@@ -106,28 +132,38 @@ def _start_nova(binary: str, rpcapi: str) -> None:
 def cinder(where: layout.Layout, serve: Serve) -> None:
     """Serve Cinder: API, scheduler and volume."""
     os.environ['OS_CINDER_DISABLE_EVENTLET_PATCHING'] = '1'
-    sys.argv = ['cinder', '--config-file',
-                str(where.path('etc', 'cinder.conf'))]
+    sys.argv = [
+        'cinder',
+        '--config-file',
+        str(where.path('etc', 'cinder.conf')),
+    ]
     from cinder import monkey_patch
+
     monkey_patch.patch(backend='threading')
     # registers options: must come before cinder.wsgi.api parses them
+    import os_brick
     from cinder.cmd import volume
     from cinder.wsgi import api
-    import os_brick
     from oslo_config import cfg
     from oslo_privsep import priv_context
+
     priv_context.init(root_helper=['false'])
     os_brick.setup(cfg.CONF)
     cfg.CONF.register_opt(volume.host_opt, group='files')
     # first, since the scheduler waits for the volume service's report
-    _start_cinder(host=f'{cfg.CONF.host}@files', service_name='files',
-                  binary='cinder-volume', coordination=True)
+    _start_cinder(
+        host=f'{cfg.CONF.host}@files',
+        service_name='files',
+        binary='cinder-volume',
+        coordination=True,
+    )
     _start_cinder(binary='cinder-scheduler')
     serve(api.application, 'cinder')
 
 
 def _start_cinder(**which: Any) -> None:
     from cinder import service
+
     one = service.Service.create(**which)
     one.start()
     _running.append(one)
@@ -138,20 +174,25 @@ def neutron(where: layout.Layout, serve: Serve) -> None:
     os.environ['OS_NEUTRON_CONFIG_DIR'] = str(where.path('etc'))
     os.environ['OS_NEUTRON_CONFIG_FILES'] = 'neutron.conf'
     sys.argv = ['neutron-api']
-    _add_entry_point('neutron.ml2.mechanism_drivers', 'embedded',
-                     'xloudclient.tests.cloud.drivers.ports:LoopbackDriver')
+    _add_entry_point(
+        'neutron.ml2.mechanism_drivers',
+        'embedded',
+        'xloudclient.tests.cloud.drivers.ports:LoopbackDriver',
+    )
     from neutron.wsgi import api
+
     serve(api.application, 'neutron')
 
 
 def _add_entry_point(group: str, name: str, value: str) -> None:
     """Let stevedore find a plug-in of ours whether installed or not."""
     from stevedore import _cache
+
     get_group_all = _cache.get_group_all
     ours = importlib.metadata.EntryPoint(name, value, group)
 
     def with_ours(namespace: str, *args: Any, **kwargs: Any) -> list[Any]:
         found = list(get_group_all(namespace, *args, **kwargs))
-        return found + [ours] if namespace == group else found
+        return [*found, ours] if namespace == group else found
 
     _cache.get_group_all = with_ours

@@ -1,4 +1,17 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
 """Serve a WSGI application on a socket that is bound already."""
+
 import socket
 import threading
 from typing import Any
@@ -42,8 +55,9 @@ class _Gateway(wsgi.Gateway_10):
 class _Server(wsgi.Server):
     """Takes over a socket: ports are bound once, before the forks."""
 
-    def __init__(self, bound: socket.socket, *args: Any,
-                 **kwargs: Any) -> None:
+    def __init__(
+        self, bound: socket.socket, *args: Any, **kwargs: Any
+    ) -> None:
         super().__init__(bound.getsockname(), *args, **kwargs)
         self._bound = bound
         self.gateway = _Gateway
@@ -58,7 +72,14 @@ def serve(application: Any, bound: socket.socket, threads: int) -> None:
 
     :param threads: how many requests are worked on at the same time
     """
-    server = _Server(bound, application, numthreads=threads, max=-1,
-                     request_queue_size=64, timeout=60, shutdown_timeout=1)
+    server = _Server(
+        bound,
+        application,
+        numthreads=threads,
+        max=-1,
+        request_queue_size=64,
+        timeout=60,
+        shutdown_timeout=1,
+    )
     server.prepare()
     threading.Thread(target=server.serve, daemon=True).start()

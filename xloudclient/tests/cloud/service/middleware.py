@@ -1,3 +1,15 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
 """In front of each API: a log of the requests, and faults on order.
 
 A fault is an order (see control.py) of kind ``http`` with a list ``rules``;
@@ -11,6 +23,7 @@ the first rule which matches a request applies:
                       ``reply``: do the work, then close the connection
 ``times``             how many requests it applies to; for ever without
 """
+
 import collections
 import http
 import json
@@ -30,22 +43,26 @@ Start = Callable[..., Any]
 class Watch:
     """The WSGI middleware of one service."""
 
-    def __init__(self, application: Any, service: str,
-                 orders: control.Control) -> None:
+    def __init__(
+        self, application: Any, service: str, orders: control.Control
+    ) -> None:
         self.application = application
         self.service = service
         self.orders = orders
         self._lock = threading.Lock()
         self._used: collections.Counter[str] = collections.Counter()
 
-    def __call__(self, environ: dict[str, Any],
-                 start_response: Start) -> Iterable[bytes]:
+    def __call__(
+        self, environ: dict[str, Any], start_response: Start
+    ) -> Iterable[bytes]:
         began = time.time()
         # kept, since the application changes them as it dispatches
-        asked = {'method': environ['REQUEST_METHOD'],
-                 'path': environ['PATH_INFO'],
-                 'query': environ.get('QUERY_STRING', ''),
-                 'user_agent': environ.get('HTTP_USER_AGENT', '')}
+        asked = {
+            'method': environ['REQUEST_METHOD'],
+            'path': environ['PATH_INFO'],
+            'query': environ.get('QUERY_STRING', ''),
+            'user_agent': environ.get('HTTP_USER_AGENT', ''),
+        }
         answer: list[str] = []
 
         def start(status: str, *args: Any) -> Any:
@@ -59,8 +76,9 @@ class Watch:
             self._log(asked, began, answer, fault)
         return body
 
-    def _answer(self, environ: dict[str, Any], start: Start,
-                fault: dict[str, Any]) -> Iterable[bytes]:
+    def _answer(
+        self, environ: dict[str, Any], start: Start, fault: dict[str, Any]
+    ) -> Iterable[bytes]:
         time.sleep(float(fault.get('delay', 0)))
         if fault.get('drop') == 'request':
             return _cut(environ, start)
@@ -87,13 +105,26 @@ class Watch:
             self._used[rule['id']] += 1
             return True
 
-    def _log(self, asked: dict[str, str], began: float, answer: list[str],
-             fault: dict[str, Any]) -> None:
-        control.append(self.orders.layout, 'requests.jsonl', {
-            **asked, 'time': began, 'monotonic': time.monotonic(),
-            'seconds': time.time() - began, 'service': self.service,
-            'status': int(answer[0].split()[0]) if answer else None,
-            'fault': fault.get('id')})
+    def _log(
+        self,
+        asked: dict[str, str],
+        began: float,
+        answer: list[str],
+        fault: dict[str, Any],
+    ) -> None:
+        control.append(
+            self.orders.layout,
+            'requests.jsonl',
+            {
+                **asked,
+                'time': began,
+                'monotonic': time.monotonic(),
+                'seconds': time.time() - began,
+                'service': self.service,
+                'status': int(answer[0].split()[0]) if answer else None,
+                'fault': fault.get('id'),
+            },
+        )
 
 
 def _matches(rule: dict[str, Any], environ: dict[str, Any]) -> bool:
@@ -103,15 +134,27 @@ def _matches(rule: dict[str, Any], environ: dict[str, Any]) -> bool:
     return bool(re.search(rule.get('path') or '', environ['PATH_INFO']))
 
 
-def _refuse(environ: dict[str, Any], start: Start,
-            status: int) -> Iterable[bytes]:
+def _refuse(
+    environ: dict[str, Any], start: Start, status: int
+) -> Iterable[bytes]:
     # unread input would be taken for the connection's next request
     _consume(iter(lambda: environ['wsgi.input'].read(65536), b''))
     reason = http.HTTPStatus(status).phrase
-    body = json.dumps({'injectedFault': {
-        'code': status, 'message': f'Injected fault: {reason}'}}).encode()
-    start(f'{status} {reason}', [('Content-Type', 'application/json'),
-                                 ('Content-Length', str(len(body)))])
+    body = json.dumps(
+        {
+            'injectedFault': {
+                'code': status,
+                'message': f'Injected fault: {reason}',
+            }
+        }
+    ).encode()
+    start(
+        f'{status} {reason}',
+        [
+            ('Content-Type', 'application/json'),
+            ('Content-Length', str(len(body))),
+        ],
+    )
     return [body]
 
 

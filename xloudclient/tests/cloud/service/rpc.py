@@ -1,3 +1,15 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
 """oslo.messaging's in-process "fake" driver, made quick and made to fail.
 
 The services that talk to each other by RPC share a process, so no broker is
@@ -7,6 +19,7 @@ The order ``compute`` ``dead`` (see control.py) makes the compute service's
 listeners take nothing: casts stay in the queue until the order is revoked,
 as they stay in a broker's queue while nova-compute is down.
 """
+
 import threading
 import time
 from typing import Any
@@ -21,6 +34,7 @@ _wake = threading.Condition()
 
 class _Clock:
     """Stands for the ``time`` module inside impl_fake."""
+
     time = staticmethod(time.time)
 
     @staticmethod

@@ -1,3 +1,15 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
 """Make oslo.db's SQLite engines fit for services with many threads.
 
 Stock oslo.db on SQLite fails under four parallel boots, for three reasons:
@@ -12,13 +24,13 @@ Stock oslo.db on SQLite fails under four parallel boots, for three reasons:
 * NullPool for files makes each transaction open the file and parse the whole
   schema.  So a pool.
 """
+
 import threading
 import types
 from typing import Any
 
-from oslo_db.sqlalchemy import enginefacade
-from oslo_db.sqlalchemy import engines
 import sqlalchemy
+from oslo_db.sqlalchemy import enginefacade, engines
 from sqlalchemy import pool
 
 READER = 'embedded_reader'
@@ -37,12 +49,15 @@ class _BigPool(pool.QueuePool):
 def install() -> None:
     """Change oslo.db and SQLAlchemy in this process."""
     engines.pool = types.SimpleNamespace(
-        NullPool=_BigPool, QueuePool=pool.QueuePool,
+        NullPool=_BigPool,
+        QueuePool=pool.QueuePool,
         StaticPool=pool.StaticPool,
-        SingletonThreadPool=pool.SingletonThreadPool)
+        SingletonThreadPool=pool.SingletonThreadPool,
+    )
     listen = sqlalchemy.event.listen
-    listen(sqlalchemy.engine.Engine, 'before_cursor_execute', _begin,
-           retval=True)
+    listen(
+        sqlalchemy.engine.Engine, 'before_cursor_execute', _begin, retval=True
+    )
     # just before the commit itself: the busy handler covers the rest
     for event in ('commit', 'rollback'):
         listen(sqlalchemy.engine.Engine, event, lambda c: _release(c.info))
@@ -51,8 +66,14 @@ def install() -> None:
     _mark_readers()
 
 
-def _begin(conn: Any, cursor: Any, statement: str, parameters: Any,
-           context: Any, many: bool) -> tuple[str, Any]:
+def _begin(
+    conn: Any,
+    cursor: Any,
+    statement: str,
+    parameters: Any,
+    context: Any,
+    many: bool,
+) -> tuple[str, Any]:
     is_reader = conn.get_execution_options().get(READER)
     if statement == 'BEGIN' and not is_reader:
         lock = _locks.setdefault(str(conn.engine.url), threading.Lock())

@@ -72,18 +72,39 @@ class TestGoodRuns(testtools.TestCase):
                 'look',
                 'verify',
                 'release',
-                'record',
                 'guest-post',
                 'post',
+                'look',
+                'record',
                 'close',
             ],
             world.log,
         )
         self.assertEqual(['sync', 'mysql'], world.released)
         self.assertEqual(ExitCode.DONE, outcome.exit_code)
-        self.assertEqual(Status.CAPTURED, outcome.status)
+        self.assertEqual(Status.ACTIVE, outcome.status)
         self.assertEqual(Consistency.APPLICATION, outcome.consistency)
         self.assertEqual('', outcome.message)
+
+    def test_while_it_is_uploaded_the_evidence_is_deferred(self):
+        world = fakes.World(images=['queued', 'saving'])
+        outcome = run(world)
+        self.assertEqual(Status.CAPTURED, outcome.status)
+        self.assertTrue(outcome.is_deferred)
+        self.assertEqual('application', world.recorded['xloud_consistency'])
+        self.assertNotIn('record', world.log)
+
+    def test_a_signal_while_waiting_defers_the_evidence(self):
+        world = fakes.World(images=['saving'])
+        plan = fakes.plan(wait=True)
+        ports = world.ports
+        world.step = lambda event, **fields: (
+            event == 'post-hook' and setattr(world.clock, 'interrupted', 2)
+        )
+        outcome = Run(plan, ports).execute()
+        self.assertEqual(ExitCode.INTERRUPTED, outcome.exit_code)
+        self.assertEqual(Status.CAPTURED, outcome.status)
+        self.assertTrue(outcome.is_deferred)
 
     def test_the_request_claims_nothing_and_the_update_names_its_image(self):
         world = fakes.World()
@@ -255,9 +276,7 @@ class TestFailures(testtools.TestCase):
         )
 
     def test_a_hung_cloud_is_let_go_at_max_freeze(self):
-        _, outcome = self.codes(
-            ExitCode.OUT_OF_TIME, {'look': End.HANGING}
-        )
+        _, outcome = self.codes(ExitCode.OUT_OF_TIME, {'look': End.HANGING})
         self.assertLessEqual(outcome.frozen_seconds, 60.5)
 
     def test_timeout_before_the_capture_discards(self):

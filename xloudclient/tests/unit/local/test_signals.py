@@ -68,39 +68,50 @@ class TestInterruption(SignalsTestCase):
     def test_the_first_signal_counts(self):
         with signals.interruptible(self.again.release) as interruption:
             os.kill(os.getpid(), signal.SIGTERM)
+            self.assertTrue(interruption.wait(5))
             os.kill(os.getpid(), signal.SIGINT)
+            self.assertTrue(self.again.acquire(timeout=5))
             self.assertEqual(signal.SIGTERM, interruption.signal_number)
 
     def test_it_is_still_known_after_the_block(self):
         with signals.interruptible(self.again.release) as interruption:
             os.kill(os.getpid(), signal.SIGTERM)
+            self.assertTrue(interruption.wait(5))
         self.assertTrue(interruption.wait(0))
         self.assertEqual(signal.SIGTERM, interruption.signal_number)
 
 
 class TestSecondSignal(SignalsTestCase):
+    # one at a time: signals that nobody has seen yet merge into one
+
+    def interrupt(self, interruption):
+        os.kill(os.getpid(), signal.SIGINT)
+        self.assertTrue(interruption.wait(5))
+
+    def interrupt_again(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        self.assertTrue(self.again.acquire(timeout=5))
+
     def test_the_first_one_says_nothing(self):
-        with signals.interruptible(self.again.release):
-            os.kill(os.getpid(), signal.SIGINT)
+        with signals.interruptible(self.again.release) as interruption:
+            self.interrupt(interruption)
             self.assertFalse(self.again.acquire(timeout=0.05))
 
     def test_each_further_one_says_what_is_waited_for(self):
-        with signals.interruptible(self.again.release):
-            for _ in range(3):
-                os.kill(os.getpid(), signal.SIGINT)
-            self.assertTrue(self.again.acquire(timeout=5))
-            self.assertTrue(self.again.acquire(timeout=5))
+        with signals.interruptible(self.again.release) as interruption:
+            self.interrupt(interruption)
+            self.interrupt_again()
+            self.interrupt_again()
 
     def test_trouble_with_saying_it_is_ignored(self):
         def say():
             self.again.release()
             raise BrokenPipeError
 
-        with signals.interruptible(say):
-            for _ in range(3):
-                os.kill(os.getpid(), signal.SIGINT)
-            self.assertTrue(self.again.acquire(timeout=5))
-            self.assertTrue(self.again.acquire(timeout=5))
+        with signals.interruptible(say) as interruption:
+            self.interrupt(interruption)
+            self.interrupt_again()
+            self.interrupt_again()
 
 
 class TestHandlers(SignalsTestCase):

@@ -1,0 +1,207 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""Quiesce, verify and release in a guest, when all goes well."""
+
+import json
+import pathlib
+
+import testscenarios
+
+from xloudclient.consistency.errors import Busy, NotQuiesced
+from xloudclient.consistency.plan import Hook, Place
+from xloudclient.consistency.ports import Evidence, HookState, Released
+from xloudclient.tests.functional.test_guest_machine import (
+    HOLDER,
+    GuestTest,
+    wait_until,
+)
+
+SHELLS = [
+    ('dash', {'shell': 'dash'}),
+    ('busybox', {'shell': 'busybox ash'}),
+    ('bash', {'shell': 'bash --posix'}),
+]
+
+
+class HoldTest(testscenarios.WithScenarios, GuestTest):
+    scenarios = SHELLS
+
+    def test_two_hold_and_are_released_in_reverse(self) -> None:
+        guest = self.open(self.shell)
+        guest.start_lease(30)
+        for name in ('one', 'two'):
+            ready = guest.hold(self.sshd.quiescer(name), {}, 10)
+            self.assertEqual('p1', ready.position)
+            self.assertTrue(self.sshd.is_locked(name))
+        held = guest.verify(5)
+        self.assertEqual(['p1', 'p1'], [one.position for one in held])
+        self.assertEqual(
+            (Released('two', True), Released('one', True)), guest.release(20)
+        )
+        self.assertEqual(['two', 'one'], self.sshd.released())
+        guest.close()
+        self.assert_nothing_left()
+
+    def test_what_a_holder_is_told_arrives_as_it_is(self) -> None:
+        guest = self.open(self.shell)
+        value = 'a b\t\'"\\ %s $HOME `id` ; é\u2003\n!\n'
+        script = """#!/bin/sh
+            printf '%s|%s' "$2" "$XLOUD_TEXT" >"$XLOUD_RUN_FOLDER/told"
+            echo "ready {\\"told\\": \\"$PWD\\"}"
+            read -r word; echo released
+            """
+        quiescer = self.sshd.quiescer('x', script).__class__(
+            'x', script, (('key', value),)
+        )
+        ready = guest.hold(quiescer, {'XLOUD_TEXT': value}, 10)
+        told = pathlib.Path(ready.detail['told'], 'told').read_text()
+        self.assertEqual(f'key={value}|{value}', told)
+
+    def test_evidence_of_4096_bytes_arrives_whole(self) -> None:
+        guest = self.open(self.shell)
+        line = json.dumps({'x': 'Áé ' * 500, 'y': ' \\" '}, ensure_ascii=False)
+        script = f"""#!/bin/sh
+            cat <<'END'\nready {line}\nEND
+            read -r word; echo released
+            """
+        ready = guest.hold(self.sshd.quiescer('x', script), {}, 10)
+        self.assertEqual(json.loads(line), ready.detail)
+
+    def test_one_that_fails_says_why_and_the_others_hold_on(self) -> None:
+        guest = self.open(self.shell)
+        guest.hold(self.sshd.quiescer('one'), {}, 10)
+        script = '#!/bin/sh\necho no database \x1b[2J >&2; exit 1\n'
+        failure = self.assertRaises(
+            NotQuiesced, guest.hold, self.sshd.quiescer('two', script), {}, 10
+        )
+        self.assertIn('no database \\x1b[2J', str(failure))
+        self.assertIsInstance(guest.verify(5)[0], Evidence)
+        self.assertEqual((Released('one', True),), guest.release(20))
+
+    def test_not_now_is_busy(self) -> None:
+        guest = self.open(self.shell)
+        script = '#!/bin/sh\nexit 75\n'
+        self.assertRaises(
+            Busy, guest.hold, self.sshd.quiescer('two', script), {}, 10
+        )
+
+    def test_one_that_is_late_is_released(self) -> None:
+        guest = self.open(self.shell)
+        script = HOLDER.replace("echo 'ready", "sleep 60; echo 'ready")
+        failure = self.assertRaises(
+            NotQuiesced, guest.hold, self.sshd.quiescer('x', script), {}, 1
+        )
+        self.assertIn('was not ready after 1 s', str(failure))
+        wait_until(lambda: not self.sshd.is_locked('x'), 6)
+        guest.release(20)
+        guest.close()
+        self.assert_nothing_left()
+
+    def test_more_than_a_shell_has_descriptors_for_is_refused(self) -> None:
+        guest = self.open(self.shell)
+        for number in range(6):
+            guest.hold(self.sshd.quiescer(f'q{number}'), {}, 10)
+        self.assertRaises(
+            NotQuiesced, guest.hold, self.sshd.quiescer('q7'), {}, 10
+        )
+        self.assertEqual(6, len([r for r in guest.release(20) if r.is_free]))
+
+
+class NoiseTest(GuestTest):
+    def test_noise_of_a_login_shell_is_ignored(self) -> None:
+        (self.sshd / 'home' / '.bashrc').write_text(
+            'echo welcome; head -c 3000000 /dev/urandom; printf "no end"\n'
+        )
+        guest = self.open()
+        guest.hold(self.sshd.quiescer('one'), {}, 10)
+        self.assertIsInstance(guest.verify(5)[0], Evidence)
+        self.assertTrue(guest.release(20)[0].is_free)
+
+    def test_a_holder_that_writes_garbage_holds(self) -> None:
+        script = HOLDER.replace(
+            "echo 'this is a log'",
+            'head -c 300000 /dev/urandom; echo; head -c 300000 /dev/urandom >&2',
+        )
+        guest = self.open()
+        guest.hold(self.sshd.quiescer('one', script), {}, 10)
+        self.assertIsInstance(guest.verify(5)[0], Evidence)
+        self.assertTrue(guest.release(20)[0].is_free)
+
+    def test_facts_name_the_machine(self) -> None:
+        self.open()
+        boot = pathlib.Path('/proc/sys/kernel/random/boot_id').read_text()
+        self.assertEqual(boot.strip(), self.facts.boot_id)
+        self.assertFalse(self.facts.may_freeze)
+        self.assertGreater(self.facts.used_bytes, 0)
+
+
+class HookTest(testscenarios.WithScenarios, GuestTest):
+    scenarios = SHELLS[:2]
+
+    def run_hook(self, text: str, timeout: float = 5):
+        path = self.sshd / 'hook'
+        path.write_text(text)
+        self.guest = self.open(self.shell)
+        hook = Hook(str(path), Place.GUEST)
+        return self.guest.run_hook(
+            hook, 'pre', {'XLOUD_PHASE': 'pre'}, timeout
+        )
+
+    def assert_still_at_work(self) -> None:
+        self.guest.hold(self.sshd.quiescer('one'), {}, 10)
+        self.assertTrue(self.guest.release(10)[0].is_free)
+        self.guest.close()
+        self.assert_nothing_left()
+
+    def test_success(self) -> None:
+        outcome = self.run_hook(
+            '#!/bin/sh\n[ "$1$XLOUD_PHASE" = prepre ] && ! [ "$SSH_CLIENT" ]\n'
+        )
+        self.assertEqual(
+            (HookState.SUCCEEDED, ''), (outcome.state, outcome.reason)
+        )
+        self.assert_still_at_work()
+
+    def test_failure_quotes_the_output(self) -> None:
+        outcome = self.run_hook('#!/bin/sh\necho out; echo err >&2; exit 3\n')
+        self.assertIs(HookState.FAILED, outcome.state)
+        self.assertEqual('exit status 3; it said: err', outcome.reason)
+
+    def test_not_now(self) -> None:
+        self.assertIs(
+            HookState.NOT_NOW, self.run_hook('#!/bin/sh\nexit 75\n').state
+        )
+
+    def test_megabytes_of_output(self) -> None:
+        outcome = self.run_hook(
+            '#!/bin/sh\nhead -c 20000000 /dev/zero; yes | head -c 9000000 >&2\n'
+        )
+        self.assertIs(HookState.SUCCEEDED, outcome.state)
+        self.assert_still_at_work()
+
+    def test_one_that_never_ends_is_killed_with_its_group(self) -> None:
+        outcome = self.run_hook(
+            "#!/bin/sh\ntrap '' TERM\nsleep 333 &\nsleep 333; sleep 333\n", 1
+        )
+        self.assertIs(HookState.TIMED_OUT, outcome.state)
+        self.assertIn('it took longer than 1 s and was ended', outcome.reason)
+        self.assertEqual([], self.sshd.processes('sleep 333'))
+        self.assert_still_at_work()
+
+    def test_one_that_leaves_a_daemon_is_not_waited_for(self) -> None:
+        outcome = self.run_hook(
+            '#!/bin/sh\nsetsid sh -c "sleep 15; exit" &\necho started\n'
+        )
+        self.assertIs(HookState.SUCCEEDED, outcome.state)
+        self.assertLess(outcome.seconds, 4)
+        self.guest.close()

@@ -1,0 +1,350 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""The sync, pair and service quiescers, the probe, and their Python side."""
+
+import json
+import os
+import subprocess
+import time
+
+from xloudclient.guest import quiescers
+from xloudclient.tests.functional import quiescer_hook, quiescer_servers
+
+_PAIR = """#!/bin/sh
+echo "$1" >>{log}
+case $1 in
+freeze) sleep {seconds} ;;
+broken) echo "the application is ill" >&2; exit 3 ;;
+later) exit 75 ;;
+esac
+echo "$1 is done" >>{log}
+"""
+
+_SYSTEMCTL = """#!/bin/sh
+# A stand-in for systemctl(1): one unit whose state is in a file.
+word=''
+for argument; do
+    case $argument in
+    stop | start | show | cat) word=$argument ;;
+    esac
+    unit=$argument
+done
+[ "$unit" = app.service ] || { echo "Unit $unit not found." >&2; exit 4; }
+case $word in
+stop)
+    [ ! -e refuses ] || { echo "Access denied" >&2; exit 4; }
+    echo stop >>log
+    if [ -e ill ]; then
+        echo failed timeout 7 >state
+    else
+        echo inactive success 7 >state
+    fi
+    ;;
+start)
+    [ ! -e broken ] || { echo "Job failed." >&2; exit 1; }
+    echo start >>log
+    echo active success 0 >state
+    ;;
+show)
+    read -r state result since <state
+    printf 'Result=%s\\nActiveState=%s\\n' "$result" "$state"
+    echo "InactiveEnterTimestampMonotonic=$since"
+    ;;
+esac
+"""
+
+
+class TestSync(quiescer_hook.HookTestCase):
+    quiescer = 'sync'
+
+    def test_it_holds_nothing(self):
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                hook = self.hook(shell=shell)
+                self.assertEqual('crash', hook.ready()['gives'])
+                hook.verify()
+                self.assertEqual(0, hook.release())
+                self.assertEqual('released', hook.line())
+
+
+class TestPair(quiescer_hook.HookTestCase):
+    quiescer = 'pair'
+
+    def pair(self, pre='freeze', *options, seconds=0, **rest):
+        folder = quiescer_hook.folder(self)
+        self.log = os.path.join(folder, 'log')
+        script = os.path.join(folder, 'a script')
+        with open(script, 'w') as file:
+            file.write(_PAIR.format(log=self.log, seconds=seconds))
+        return self.hook(
+            f'file={script}', f'pre={pre}', 'post=thaw', *options, **rest
+        )
+
+    def ran(self):
+        with open(self.log) as log:
+            return log.read().splitlines()
+
+    def test_pre_and_post_run_once_each(self):
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                hook = self.pair(shell=shell)
+                self.assertEqual('crash', hook.ready()['gives'])
+                self.assertEqual(['freeze', 'freeze is done'], self.ran())
+                hook.verify()
+                self.assertEqual(0, hook.release())
+                self.assertEqual(['thaw', 'thaw is done'], self.ran()[2:])
+                self.assertEqual(['pair'], hook.scratch_files())
+
+    def test_post_runs_when_the_hook_was_killed(self):
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                hook = self.pair(shell=shell)
+                hook.ready()
+                hook.kill()
+                self.assertTrue(
+                    quiescer_hook.wait_for(
+                        lambda: 'thaw is done' in self.ran(),
+                        quiescer_hook.FREED_WITHIN,
+                    )
+                )
+                self.assert_output_ends(hook)
+
+    def test_post_waits_for_a_pre_whose_hook_was_killed(self):
+        hook = self.pair(seconds=1)
+        time.sleep(0.5)
+        hook.kill()
+        self.assertTrue(
+            quiescer_hook.wait_for(lambda: 'thaw is done' in self.ran())
+        )
+        self.assertEqual(
+            ['freeze', 'freeze is done', 'thaw', 'thaw is done'], self.ran()
+        )
+
+    def test_a_pre_that_fails_is_followed_by_fail_or_post(self):
+        for options, last in (((), 'thaw'), (('fail=undo',), 'undo')):
+            hook = self.pair('broken', *options)
+            self.assert_refused(
+                hook, 1, "'a script broken' failed with code 3: the appl"
+            )
+            self.assertEqual(['broken', last, f'{last} is done'], self.ran())
+
+    def test_code_75_says_not_now(self):
+        hook = self.pair('later')
+        self.assert_refused(hook, 75, 'not now')
+
+    def test_a_post_that_fails_is_a_failed_release(self):
+        hook = self.pair('freeze', 'post=broken')
+        hook.ready()
+        self.assertEqual(6, hook.release())
+        self.assertEqual('', hook.line())
+        self.assertIn('could not be released', hook.errors())
+
+
+class TestService(quiescer_hook.HookTestCase):
+    quiescer = 'service'
+
+    def setUp(self):
+        super().setUp()
+        self.need('setsid')
+        self.folder = quiescer_hook.folder(self)
+        with open(os.path.join(self.folder, 'systemctl'), 'w') as script:
+            script.write(
+                _SYSTEMCTL.replace(
+                    "word=''\n", f"word=''\ncd '{self.folder}' || exit\n"
+                )
+            )
+        os.chmod(script.name, 0o755)
+        self.put('state', 'active success 0')
+
+    def put(self, name, text=''):
+        with open(os.path.join(self.folder, name), 'w') as file:
+            file.write(text + '\n')
+
+    def get(self, name):
+        try:
+            with open(os.path.join(self.folder, name)) as file:
+                return file.read().split()
+        except FileNotFoundError:
+            return []
+
+    def service(self, *options, **rest):
+        return self.hook(
+            *(options or ('name=app.service', 'data=/:/dev/shm')),
+            PATH=f'{self.folder}:{quiescer_hook.SEARCH_PATH}',
+            **rest,
+        )
+
+    def test_it_is_stopped_and_started_again(self):
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                self.put('log')
+                hook = self.service(shell=shell)
+                ready = hook.ready()
+                self.assertEqual('application', ready['gives'])
+                places = [one['path'] for one in ready['data']]
+                self.assertEqual('/', places[0])
+                self.assertIn('/dev/shm', places)
+                self.assertNotIn('/proc', places)
+                self.assertEqual('inactive', hook.verify()['state'])
+                self.assertEqual(['stop'], self.get('log'))
+                self.assertEqual(0, hook.release())
+                self.assertEqual(['stop', 'start'], self.get('log'))
+
+    def test_killing_the_hook_starts_it_again(self):
+        hook = self.service()
+        hook.ready()
+        hook.kill()
+        self.assertTrue(
+            quiescer_hook.wait_for(
+                lambda: self.get('state')[0] == 'active',
+                quiescer_hook.FREED_WITHIN,
+            )
+        )
+        self.assert_output_ends(hook)
+
+    def test_verify_fails_when_somebody_started_it(self):
+        for state, sentence in (
+            ('active success 0', 'does not rest any more'),
+            ('inactive success 9', 'ran meanwhile'),
+        ):
+            self.put('state', 'active success 0')
+            hook = self.service()
+            hook.ready()
+            self.put('state', state)
+            self.assert_fails_verify(hook, sentence)
+            self.assertEqual('start', self.get('log')[-1])
+
+    def test_one_that_did_not_run_is_not_started(self):
+        self.put('state', 'inactive success 7')
+        hook = self.service()
+        hook.ready()
+        hook.verify()
+        self.assertEqual(0, hook.release())
+        self.assertEqual([], self.get('log'))
+
+    def test_one_that_was_killed_was_not_at_rest(self):
+        self.put('ill')
+        self.assert_refused(self.service(), 1, 'did not come to rest')
+        self.assertEqual('active', self.get('state')[0])
+
+    def test_one_that_can_not_be_started_is_a_failed_release(self):
+        hook = self.service()
+        hook.ready()
+        self.put('broken')
+        self.assertEqual(6, hook.release())
+        self.assertIn("can't be started again: Job failed.", hook.errors())
+
+    def test_it_says_why_it_can_not(self):
+        self.assert_refused(
+            self.service('name=other.service'), 1, 'there is no unit'
+        )
+        self.put('refuses')
+        self.assert_refused(
+            self.service(), 1, "app.service can't be stopped: Access denied"
+        )
+
+
+class TestProbe(quiescer_hook.HookTestCase):
+    def probe(self, shell):
+        done = subprocess.run(
+            [*shell, '-c', quiescers.script('probe')],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            cwd=quiescer_hook.folder(self),
+        )
+        self.assertEqual('', done.stderr)
+        self.assertEqual(1, done.stdout.count('\n'))
+        return json.loads(done.stdout)
+
+    def test_it_finds_servers_and_how_to_reach_them(self):
+        for name, kind in (
+            ('mysql', quiescer_servers.MariaDB),
+            ('postgresql', quiescer_servers.PostgreSQL),
+            ('redis', quiescer_servers.Redis),
+        ):
+            server = quiescer_servers.shared(self, kind)
+            options = {'socket': server.socket}
+            if name == 'postgresql':
+                options = {'socket': server.folder, 'port': server.port}
+            for shell in quiescer_hook.SHELLS:
+                self.need(shell[0])
+                found = self.probe(shell)['databases']
+                (one,) = (
+                    one for one in found if one['pid'] == server.process.pid
+                )
+                self.assertEqual(name, one['quiescer'])
+                self.assertEqual(options, one['options'])
+                self.assertIsNone(quiescers.check(name, one['options']))
+
+    def test_it_names_what_it_can_not_quiesce(self):
+        folder = quiescer_hook.folder(self)
+        os.symlink('/bin/sleep', f'{folder}/mongod')
+        process = subprocess.Popen([f'{folder}/mongod', '60'])
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        found = self.probe(quiescer_hook.DASH)
+        self.assertIn('mongod', found['other'])
+        self.assertIn('holding hook', found['hint'])
+
+
+class TestPythonSide(quiescer_hook.HookTestCase):
+    def test_every_script_stands_alone(self):
+        for name in (*quiescers.NAMES, quiescers.PROBE):
+            text = quiescers.script(name)
+            self.assertTrue(text.startswith('#!/bin/sh\n'))
+            self.assertNotIn('common.sh"', text)
+            self.assertLess(len(text), 64 * 1024)
+            for shell in quiescer_hook.SHELLS:
+                self.need(shell[0])
+                subprocess.run([*shell, '-n'], input=text.encode(), check=True)
+
+    def test_every_script_passes_shellcheck(self):
+        self.need('shellcheck')
+        for name in (*quiescers.NAMES, quiescers.PROBE):
+            done = subprocess.run(
+                ['shellcheck', '--shell=sh', '--exclude=SC2317', '-'],
+                input=quiescers.script(name),
+                capture_output=True,
+                text=True,
+            )
+            self.assertEqual('', done.stdout)
+
+    def test_there_is_no_other_script(self):
+        for name in ('common', '../supervisor', ''):
+            self.assertRaises(KeyError, quiescers.script, name)
+
+    def test_options_are_checked_before_anything_is_sent(self):
+        for name, options, expected in (
+            ('mysql', {'socket': '/run/my.sock'}, None),
+            ('mysql', {'socket': 'my.sock'}, 'socket must be an absolute'),
+            ('mysql', {'lock_wait_timeout': '10s'}, 'whole number of seconds'),
+            ('mysql', {'colour': 'red'}, "no option 'colour'"),
+            ('fsfreeze', {'mounts': '/:/srv'}, None),
+            ('fsfreeze', {'mounts': '/:srv'}, 'separated by colons'),
+            ('service', {}, 'service needs name=<value>'),
+            ('service', {'name': '-x'}, 'systemd unit'),
+            ('service', {'name': 'a@b-1.service'}, None),
+            ('pair', {'file': 'f', 'pre': 'a'}, 'pair needs post=<value>'),
+            ('sync', {'now': '1'}, 'none'),
+            ('mongodb', {}, "no quiescer 'mongodb'"),
+        ):
+            said = quiescers.check(name, options)
+            if expected is None:
+                self.assertIsNone(said)
+            else:
+                self.assertIn(expected, said)

@@ -1,0 +1,264 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""The fsfreeze quiescer on file systems of its own, mounted from files.
+
+A process that writes to a frozen file system can't be killed. So every test
+thaws what it mounted, whatever happens, before anything else.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+
+from xloudclient.tests.functional import quiescer_hook
+
+_STAND_IN = """#!/bin/sh
+case $1 in
+--freeze)
+    echo "freeze $2" >>{log}
+    ! grep -qx "frozen $2" {log} || {{
+        echo "fsfreeze: $2: freeze failed: Device or resource busy" >&2
+        exit 1
+    }}
+    echo "frozen $2" >>{log}
+    ;;
+--unfreeze)
+    echo "thaw $2" >>{log}
+    ;;
+esac
+"""
+
+
+def _run(*command):
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'PATH': quiescer_hook.SEARCH_PATH},
+    )
+
+
+class FsfreezeTestCase(quiescer_hook.HookTestCase):
+    quiescer = 'fsfreeze'
+
+    def setUp(self):
+        super().setUp()
+        self.need('fsfreeze', 'findmnt', 'lsblk', 'setsid')
+        if os.geteuid():
+            self.skipTest('only root can freeze file systems')
+
+
+class TestFsfreeze(FsfreezeTestCase):
+    def setUp(self):
+        super().setUp()
+        self.need('mkfs.ext4', 'mkfs.xfs')
+        self.folder = tempfile.mkdtemp(prefix='quiescer-')
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.first = self.mounted('ext4', 'first *\\ one', '16M')
+        self.second = self.mounted('xfs', 'second', '320M')
+        self.option = f'mounts={self.first}:{self.second}'
+
+    def mounted(self, kind, name, size):
+        image = os.path.join(self.folder, f'{kind}.image')
+        place = os.path.join(self.folder, name)
+        os.mkdir(place)
+        _run('truncate', '-s', size, image)
+        _run(f'mkfs.{kind}', '-q', image)
+        mounted = _run('mount', '-o', 'loop', image, place)
+        if mounted.returncode:
+            self.skipTest(f'nothing can be mounted here: {mounted.stderr}')
+        self.addCleanup(_run, 'umount', place)
+        self.addCleanup(_run, 'fsfreeze', '-u', place)
+        return place
+
+    def held(self, **rest):
+        hook = self.hook(self.option, **rest)
+        self.ready = hook.ready()
+        return hook
+
+    def write(self, place):
+        """Begin a write; a process that ends when the write has."""
+        return subprocess.Popen(
+            ['sh', '-c', 'echo x >"$0"', os.path.join(place, 'file')],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def blocked_writes(self):
+        writers = [self.write(self.first), self.write(self.second)]
+        time.sleep(0.2)
+        for writer in writers:
+            self.assertIsNone(writer.poll(), 'it could write when frozen')
+        return writers
+
+    def assert_writes(self, writers):
+        try:
+            for writer in writers:
+                self.assertEqual(0, writer.wait(quiescer_hook.FREED_WITHIN))
+        finally:
+            for place in (self.first, self.second):
+                _run('fsfreeze', '-u', place)
+
+    def is_frozen(self, place):
+        """Say whether it was, leaving it thawed."""
+        return _run('fsfreeze', '-u', place).returncode == 0
+
+    def test_no_write_between_ready_and_release(self):
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                hook = self.held(shell=shell)
+                writers = self.blocked_writes()
+                held = hook.verify()
+                self.assertEqual(held, hook.verify())
+                code = hook.release()
+                self.assert_writes(writers)
+                self.assertEqual(0, code)
+                self.assertEqual('released', hook.line())
+                self.assertEqual('', hook.errors())
+                self.assertEqual(['fsfreeze'], hook.scratch_files())
+
+    def test_evidence_names_the_file_systems_and_their_disks(self):
+        hook = self.held()
+        hook.release()
+        self.assertEqual('filesystem', self.ready['gives'])
+        frozen = [one['path'] for one in self.ready['frozen']]
+        self.assertEqual([self.second, self.first], frozen)
+        self.assertEqual([], self.ready['skipped'])
+
+    def test_killing_the_hook_thaws(self):
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                hook = self.held(shell=shell)
+                writers = self.blocked_writes()
+                hook.kill()
+                self.assert_writes(writers)
+                self.assert_output_ends(hook)
+
+    def test_killing_all_of_its_session_thaws(self):
+        hook = self.held()
+        writers = self.blocked_writes()
+        os.killpg(hook.process.pid, 9)
+        self.assert_writes(writers)
+
+    def test_killing_the_guard_thaws(self):
+        hook = self.held()
+        writers = self.blocked_writes()
+        guards = [
+            one
+            for one in quiescer_processes(hook)
+            if os.getsid(one) != hook.process.pid
+        ]
+        self.assertEqual(1, len(guards))
+        os.kill(guards[0], 9)
+        self.assert_writes(writers)
+        self.assert_fails_verify(hook, 'was thawed by somebody else')
+
+    def test_end_of_input_and_sigterm_thaw(self):
+        for end in ('end_input', 'terminate'):
+            hook = self.held()
+            writers = self.blocked_writes()
+            if end == 'end_input':
+                hook.end_input()
+            else:
+                hook.process.terminate()
+            self.assert_writes(writers)
+            self.assertEqual(0, hook.end())
+
+    def test_a_full_pipe_does_not_stop_the_thaw(self):
+        hook = self.held()
+        writers = self.blocked_writes()
+        hook.fill_output()
+        hook.tell('release')
+        self.assert_writes(writers)
+
+    def test_verify_fails_when_somebody_thawed_and_all_is_thawed(self):
+        hook = self.held()
+        _run('fsfreeze', '-u', self.first)
+        self.assert_fails_verify(hook, 'was thawed by somebody else')
+        self.assertFalse(self.is_frozen(self.first))
+        self.assertFalse(self.is_frozen(self.second))
+
+    def test_verify_fails_when_somebody_thawed_and_froze_again(self):
+        hook = self.held()
+        _run('fsfreeze', '-u', self.first)
+        _run('fsfreeze', '-f', self.first)
+        self.assert_fails_verify(hook, 'something was written meanwhile')
+
+    def test_thawed_already_is_no_failure_but_said(self):
+        hook = self.held()
+        _run('fsfreeze', '-u', self.first)
+        self.assertEqual(0, hook.release())
+        self.assertEqual('released', hook.line())
+        self.assertIn(f'thawed by somebody else: {self.first}', hook.errors())
+        self.assertFalse(self.is_frozen(self.second))
+
+    def test_a_freeze_that_is_not_ours_is_left_alone(self):
+        _run('fsfreeze', '-f', self.first)
+        hook = self.hook(self.option)
+        self.assert_refused(hook, 75, 'a freeze that is not ours')
+        self.assertFalse(self.is_frozen(self.second))
+        self.assertTrue(self.is_frozen(self.first))
+
+    def test_the_run_folder_is_never_frozen(self):
+        hook = self.hook(self.option, XLOUD_RUN_FOLDER=self.second)
+        self.assert_refused(hook, 1, 'the folder that this hook runs in')
+        self.assertFalse(self.is_frozen(self.first))
+
+    def test_what_can_not_be_frozen_is_refused_by_name(self):
+        hook = self.hook('mounts=/dev/shm')
+        self.assert_refused(hook, 1, 'tmpfs has no disk of its own')
+        hook = self.hook(f'mounts={self.folder}')
+        self.assert_refused(hook, 1, 'there is no file system mounted at')
+
+
+class TestFsfreezeEverything(FsfreezeTestCase):
+    """With a stand-in for fsfreeze(8): this machine is not frozen."""
+
+    def test_every_file_system_with_the_root_last(self):
+        kind = _run('findmnt', '-n', '-o', 'FSTYPE', '--target', '/')
+        if kind.stdout.strip() not in ('ext4', 'xfs', 'btrfs'):
+            self.skipTest('the root file system is of a kind that has no disk')
+        folder = tempfile.mkdtemp(dir='/dev/shm')
+        self.addCleanup(shutil.rmtree, folder)
+        log = os.path.join(folder, 'log')
+        with open(os.path.join(folder, 'fsfreeze'), 'w') as script:
+            script.write(_STAND_IN.format(log=log))
+        os.chmod(script.name, 0o755)
+        path = f'{folder}:{quiescer_hook.SEARCH_PATH}'
+        self.assertEqual(script.name, shutil.which('fsfreeze', path=path))
+        hook = self.hook(PATH=path)
+        frozen = [one['path'] for one in hook.ready()['frozen']]
+        self.assertEqual('/', frozen[-1])
+        self.assertNotIn('/proc', frozen)
+        self.assertEqual(0, hook.release())
+        with open(log) as lines:
+            done = [line.rstrip('\n') for line in lines]
+        thawed = [one.split(' ', 1)[1] for one in done if 'thaw' in one]
+        self.assertEqual(frozen[::-1], thawed)
+
+
+def quiescer_processes(hook):
+    """Give the process IDs at work in a hook's run folder, but its own."""
+    found = []
+    for name in os.listdir('/proc'):
+        try:
+            if os.readlink(f'/proc/{name}/cwd') == hook.folder:
+                found.append(int(name))
+        except (OSError, ValueError):
+            continue
+    return [one for one in found if one != hook.process.pid]

@@ -1,0 +1,258 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""The postgresql and redis quiescers on the real servers."""
+
+import os
+import re
+import time
+
+from xloudclient.tests.functional import quiescer_hook, quiescer_servers
+
+
+class TestPostgresql(quiescer_hook.HookTestCase):
+    quiescer = 'postgresql'
+
+    def setUp(self):
+        super().setUp()
+        self.server = quiescer_servers.shared(
+            self, quiescer_servers.PostgreSQL
+        )
+        self.options = [
+            f'socket={self.server.folder}',
+            f'port={self.server.port}',
+            'user=postgres',
+        ]
+
+    def test_evidence_of_a_checkpoint(self):
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                self.server.ask(self.server.writing)
+                hook = self.hook(*self.options, shell=shell)
+                ready = hook.ready()
+                self.assertEqual('application', ready['gives'])
+                (data,) = ready['data']
+                self.assertEqual(self.server.data, data['path'])
+                self.assertRegex(ready['position'], r'^[0-9A-F]+/[0-9A-F]+$')
+                redo = self.server.ask(
+                    'SELECT redo_lsn <= '
+                    f"'{ready['position']}' FROM pg_control_checkpoint()"
+                )
+                self.assertEqual('t', redo)
+                held = hook.verify()
+                self.assertEqual(ready['position'], held['position'])
+                self.assertEqual(0, hook.release())
+                self.assertEqual('released', hook.line())
+                self.assertEqual(['postgresql'], hook.scratch_files())
+
+    def test_it_does_not_stop_writes_and_does_not_say_so(self):
+        hook = self.hook(*self.options)
+        position = hook.ready()['position']
+        self.server.ask(self.server.writing)
+        self.server.ask(self.server.writing)
+        held = hook.verify()
+        self.assertEqual(position, held['position'])
+        self.assertNotEqual(position, held['position_now'])
+
+    def test_verify_fails_when_the_server_was_restarted(self):
+        hook = self.hook(*self.options)
+        hook.ready()
+        self.server.restart()
+        self.assert_fails_verify(hook, 'PostgreSQL was restarted meanwhile')
+
+    def test_verify_fails_when_the_server_is_gone(self):
+        hook = self.hook(*self.options)
+        hook.ready()
+        self.server.stop()
+        self.addCleanup(self.server.start)
+        self.assert_fails_verify(hook, "PostgreSQL doesn't answer any more")
+
+    def test_without_fsync_it_gives_less(self):
+        self.server.ask('ALTER SYSTEM SET fsync = off')
+        self.server.ask('SELECT pg_reload_conf()')
+        self.addCleanup(self.server.ask, 'SELECT pg_reload_conf()')
+        self.addCleanup(self.server.ask, 'ALTER SYSTEM RESET fsync')
+        time.sleep(0.3)
+        self.assertEqual('crash', self.hook(*self.options).ready()['gives'])
+
+    def test_evidence_names_tablespaces(self):
+        place = f'{self.server.folder}/table space'
+        if not os.path.isdir(place):
+            os.mkdir(place)
+        owner = os.stat(self.server.data)
+        os.chown(place, owner.st_uid, owner.st_gid)
+        self.server.ask(f"CREATE TABLESPACE far LOCATION '{place}'")
+        self.addCleanup(self.server.ask, 'DROP TABLESPACE far')
+        ready = self.hook(*self.options).ready()
+        self.assertIn(place, [one['path'] for one in ready['data']])
+
+    def test_it_says_that_it_could_not_log_in(self):
+        hook = self.hook('socket=/nonexistent')
+        self.assert_refused(hook, 1, "can't log in to PostgreSQL: psql: error")
+
+
+class RedisTestCase(quiescer_hook.HookTestCase):
+    quiescer = 'redis'
+    server_options = ()
+
+    def setUp(self):
+        super().setUp()
+        self.server = quiescer_servers.shared(
+            self, quiescer_servers.Redis, *self.server_options
+        )
+        self.option = f'socket={self.server.socket}'
+
+    def held(self, **rest):
+        hook = self.hook(self.option, **rest)
+        self.ready = hook.ready()
+        return hook
+
+    def blocked_write(self):
+        writer = self.server.write()
+        self.addCleanup(writer.wait)
+        self.addCleanup(writer.kill)
+        time.sleep(0.3)
+        self.assertIsNone(writer.poll(), 'it could write under the pause')
+        return writer
+
+    def assert_writes(self, writer):
+        self.assertEqual(0, writer.wait(quiescer_hook.FREED_WITHIN))
+
+
+class TestRedis(RedisTestCase):
+    def test_no_write_between_ready_and_release(self):
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                self.server.ask(self.server.writing)
+                hook = self.held(shell=shell)
+                writer = self.blocked_write()
+                held = hook.verify()
+                self.assertEqual(self.ready['position'], held['position'])
+                self.assertEqual(0, hook.release())
+                self.assert_writes(writer)
+                self.assertEqual('released', hook.line())
+                self.assertEqual('', hook.errors())
+                self.assertEqual(['redis'], hook.scratch_files())
+
+    def test_the_disk_has_what_memory_has(self):
+        mark = f'mark{time.time()}'
+        self.server.ask(f'SET mark {mark}')
+        hook = self.held()
+        self.assertEqual('application', self.ready['gives'])
+        (data,) = self.ready['data']
+        self.assertEqual(self.server.data, data['path'])
+        with open(f'{self.server.data}/dump.rdb', 'rb') as dump:
+            self.assertIn(mark.encode(), dump.read())
+        hook.release()
+
+    def test_killing_the_hook_releases(self):
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                hook = self.held(shell=shell)
+                writer = self.blocked_write()
+                hook.kill()
+                self.assert_writes(writer)
+                self.assert_output_ends(hook)
+
+    def test_end_of_input_and_sigterm_release(self):
+        for end in ('end_input', 'process.terminate'):
+            hook = self.held()
+            writer = self.blocked_write()
+            if end == 'end_input':
+                hook.end_input()
+            else:
+                hook.process.terminate()
+            self.assert_writes(writer)
+            self.assertEqual(0, hook.end())
+
+    def test_a_full_pipe_does_not_stop_the_release(self):
+        hook = self.held()
+        writer = self.blocked_write()
+        hook.fill_output()
+        hook.tell('release')
+        self.assert_writes(writer)
+
+    def test_a_lease_is_short_and_renewed(self):
+        lease = re.compile(r'CLIENT PAUSE (\d+) WRITE')
+        text = quiescer_hook.quiescers.script('redis')
+        self.assertTrue(all(int(ms) <= 15000 for ms in lease.findall(text)))
+        # the same with shorter times, so that the test is short too
+        text = text.replace('PAUSE 10000', 'PAUSE 1200')
+        hook = self.held(text=text.replace('KILL 3 head', 'KILL 0.4 head'))
+        self.blocked_write()
+        time.sleep(2)
+        hook.verify()
+        self.blocked_write()
+        hook.release()
+
+    def test_verify_fails_when_somebody_lifted_the_pause(self):
+        hook = self.held()
+        self.server.ask('CLIENT UNPAUSE')
+        self.server.ask(self.server.writing)
+        self.assert_fails_verify(hook, 'Redis was written to under the pause')
+
+    def test_verify_fails_when_the_server_was_restarted(self):
+        hook = self.held()
+        self.server.process.kill()
+        self.server.process.wait()
+        self.server.start()
+        self.assert_fails_verify(hook, 'Redis was restarted meanwhile')
+
+    def test_it_says_that_it_could_not_log_in(self):
+        hook = self.hook('socket=/nonexistent')
+        self.assert_refused(hook, 1, "can't log in to Redis: Could not")
+
+
+class TestRedisWithAppendOnlyFile(RedisTestCase):
+    server_options = ('--appendonly', 'yes')
+
+    def test_verify_fails_when_somebody_lifted_the_pause(self):
+        hook = self.held()
+        self.server.ask('CLIENT UNPAUSE')
+        self.server.ask(self.server.writing)
+        self.assert_fails_verify(hook, 'Redis was written to under the pause')
+
+    def test_the_disk_has_what_memory_has(self):
+        mark = f'mark{time.time()}'
+        self.server.ask(f'SET mark {mark}')
+        hook = self.held()
+        self.assertTrue(self.ready['append_only'])
+        found = b''
+        folder = f'{self.server.data}/appendonlydir'
+        for name in os.listdir(folder):
+            with open(f'{folder}/{name}', 'rb') as part:
+                found += part.read()
+        self.assertIn(mark.encode(), found)
+        hook.release()
+
+
+class TestRedisWithPassword(quiescer_hook.HookTestCase):
+    quiescer = 'redis'
+
+    def test_the_password_comes_from_a_file(self):
+        if missing := quiescer_servers.Redis.missing():
+            self.skipTest(f'{missing} is not installed')
+        server = quiescer_servers.Redis()
+        self.addCleanup(server.remove)
+        server.ask('CONFIG SET requirepass secret')
+        self.assert_refused(self.hook(f'socket={server.socket}'), 1, 'NOAUTH')
+        password = f'{server.folder}/password'
+        with open(password, 'w') as file:
+            file.write('secret\n')
+        hook = self.hook(
+            f'socket={server.socket}', f'password_file={password}'
+        )
+        self.assertEqual('application', hook.ready()['gives'])
+        self.assertEqual(0, hook.release())
