@@ -33,7 +33,11 @@ def conclude(plan: Plan, hold: Hold, progress: Progress) -> Outcome:
         status=_status(plan, progress, failure),
         exit_code=failure.exit_code if failure else ExitCode.DONE,
         requested=progress.requested,
-        consistency=proof.consistency if proof else None,
+        consistency=(
+            proof.consistency
+            if proof and not _has_vanished(progress)
+            else None
+        ),
         frozen_seconds=hold.frozen_seconds,
         captured_at=progress.captured_at,
         quiesced=hold.proven_names,
@@ -95,15 +99,18 @@ def _status(plan: Plan, progress: Progress, failure: Failure | None) -> Status:
     if progress.is_active:
         return Status.ACTIVE
     if progress.captured_at:
-        vanished = progress.failure and (
-            progress.failure.exit_code is ExitCode.CAPTURE_FAILED
-        )
-        return Status.FAILED if vanished else Status.CAPTURED
+        return Status.FAILED if _has_vanished(progress) else Status.CAPTURED
     is_untouched = progress.requested is None and not progress.is_unsure
     is_failed = failure and failure.exit_code is ExitCode.CAPTURE_FAILED
     if failure is None or (is_untouched and not is_failed):
         return Status.SKIPPED
     return Status.FAILED
+
+
+def _has_vanished(progress: Progress) -> bool:
+    return progress.failure is not None and (
+        progress.failure.exit_code is ExitCode.CAPTURE_FAILED
+    )
 
 
 def _reason(progress: Progress, failure: Failure | None) -> str:
@@ -138,6 +145,8 @@ def _snapshot_state(progress: Progress) -> str:
         return f'This could not be cleaned up: {commands}.'
     if progress.is_discarded:
         return 'The snapshot was deleted again.'
+    if _has_vanished(progress):
+        return 'No snapshot is left.'
     if progress.requested and progress.captured_at:
         level = (
             progress.proof.consistency if progress.proof else Consistency.NONE

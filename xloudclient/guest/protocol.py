@@ -104,7 +104,7 @@ def remote_command(shell: str, arguments: Iterable[str | int]) -> str:
 class LineSplitter:
     """Cuts what the guest sends into lines; drops those that are too long.
 
-    Their bytes are kept, as a character may go on in another line (:func:`mend`).
+    Bytes are kept: a character may go on in another line (:func:`mend`).
     """
 
     def __init__(self, limit: int = LONGEST_LINE_BYTES) -> None:

@@ -349,7 +349,7 @@ tick() {
     ticks=$((ticks + 1)) silent=$((silent + 1)) age=$((age + 1))
     if [ "$silent" -gt "$lease" ]; then
         due=${due:-"the client was not heard for $lease s"}
-        [ "$silent" -le $((lease * 3)) ] || over=yes
+        [ "$silent" -le $((lease * 2)) ] || over=yes
     elif [ -n "$cap" ] && [ "$age" -ge "$cap" ]; then
         due=${due:-"the longest time allowed is over, $cap s"}
     fi
@@ -664,6 +664,11 @@ speak() {
 release() {
     eval "[ -z \"\$how_$1\" ]" || return
     eval "fd=\$input_$1 how_$1=asked"
+    if [ -z "$fd" ]; then
+        # It never started.
+        say "done" "$1" before 73 no
+        return
+    fi
     if eval "[ -n \"\$end_$1\" ]"; then
         eval "how_$1=before"
     else
@@ -739,6 +744,12 @@ timer() {
 
 # take_over WHY: main is gone, so each holder has read the end of its input.
 take_over() {
+    set +f
+    for file in "$scratch"/pid.*; do
+        pid_1=''
+        read -r pid_1 <"$file"
+        signal CONT 1
+    done 2>/dev/null
     sleep 1
     done_lines=''
     end_all "$scratch"
@@ -751,12 +762,12 @@ take_over() {
 }
 
 # end_all FOLDER: sees to it that no child of a main that is gone is left.
+# File name generation is on.
 end_all() {
-    id=0
-    while id=$((id + 1)) && [ -e "$1/pid.$id" ]; do
-        end=
+    for file in "$1"/pid.*; do
+        id=${file##*.} end='' said='' how=asked
+        [ -e "$file" ] || continue
         read -r end <"$1/end.$id"
-        how=asked
         [ -n "$end" ] || end_one "$1" "$id"
         read -r end <"$1/end.$id"
         read -r said <"$1/said.$id"

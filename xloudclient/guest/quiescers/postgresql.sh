@@ -47,7 +47,7 @@ quiesce() {
         current_setting('fsync'), current_setting('full_page_writes'), current_setting('data_directory')") || {
         first_line "postgresql-error.$$"
         case $LINE in
-        *'permission denied'*) fail "the PostgreSQL account may not do this: $LINE" ;;
+        ERROR:*) fail "this PostgreSQL account may not do what is needed: $LINE" ;;
         *) fail "can't log in to PostgreSQL: $LINE" ;;
         esac
     }

@@ -85,11 +85,15 @@ class Cloud(Orders, Resources):
         """
         if state is not None and cls(state).is_up:
             raise CloudError(f'A cloud is already up in {state}')
-        is_temporary = state is None
+        is_old = state is not None and cls(state).layout.is_seeded
+        source = None
+        if not is_old and not from_nothing:
+            source = template.ensure(cls._build_template)
+        # made as late as can be: until the warden is up, nobody removes it
         cloud = cls(state or tempfile.mkdtemp(prefix='xloudclient-cloud-'))
-        if not cloud.layout.is_seeded and not from_nothing:
-            template.clone(template.ensure(cls._build_template), cloud.layout)
-        cloud._start(detached, is_temporary, guests, say)
+        if source:
+            template.clone(source, cloud.layout)
+        cloud._start(detached, state is None, guests, say)
         return cloud
 
     @classmethod

@@ -59,58 +59,43 @@ def _make_keys(where: layout.Layout) -> None:
 def _chains(
     where: layout.Layout, addresses: layout.Addresses
 ) -> dict[str, list[Command]]:
-    def tool(name: str, configuration: str, *args: str) -> Command:
-        return [
-            os.path.join(sysconfig.get_path('scripts'), name),
-            '--config-file',
-            str(where.path('etc', configuration + '.conf')),
-            *args,
-        ]
+    """Return what is to be run for each service, in order."""
+
+    def manage(service: str, *args: str) -> Command:
+        tool = pathlib.Path(sysconfig.get_path('scripts'), f'{service}-manage')
+        return [str(tool), '--config-file', _configured(where, service), *args]
 
     def url(database: str) -> str:
         return f'sqlite:///{where.database(database)}?timeout=60'
 
+    cell0 = ('--database_connection', url('nova_cell0'))
+    cell1 = ('--database_connection', url('nova_cell1'))
+    rpc = ('--transport-url', 'fake:///')
+    schema = 'xloudclient.tests.cloud.neutron_schema'
     return {
         'keystone': [
-            tool('keystone-manage', 'keystone', 'db_sync'),
-            tool('keystone-manage', 'keystone', *_bootstrap(addresses)),
+            manage('keystone', 'db_sync'),
+            manage('keystone', *_bootstrap(addresses)),
         ],
         'nova': [
-            tool('nova-manage', 'nova', 'api_db', 'sync'),
-            tool(
-                'nova-manage',
-                'nova',
-                'cell_v2',
-                'map_cell0',
-                '--database_connection',
-                url('nova_cell0'),
-            ),
-            tool('nova-manage', 'nova', 'db', 'sync'),
-            tool(
-                'nova-manage',
-                'nova',
-                'cell_v2',
-                'create_cell',
-                '--name',
-                'cell1',
-                '--database_connection',
-                url('nova_cell1'),
-                '--transport-url',
-                'fake:///',
+            manage('nova', 'api_db', 'sync'),
+            manage('nova', 'cell_v2', 'map_cell0', *cell0),
+            manage('nova', 'db', 'sync'),
+            manage(
+                *('nova', 'cell_v2', 'create_cell', '--name', 'cell1'),
+                *(*cell1, *rpc),
             ),
         ],
-        'cinder': [tool('cinder-manage', 'cinder', 'db', 'sync')],
-        'glance': [tool('glance-manage', 'glance-api', 'db_sync')],
-        'placement': [tool('placement-manage', 'placement', 'db', 'sync')],
-        'neutron': [
-            [
-                sys.executable,
-                '-m',
-                'xloudclient.tests.cloud.neutron_schema',
-                url('neutron'),
-            ]
-        ],
+        'cinder': [manage('cinder', 'db', 'sync')],
+        'glance': [manage('glance', 'db_sync')],
+        'placement': [manage('placement', 'db', 'sync')],
+        'neutron': [[sys.executable, '-m', schema, url('neutron')]],
     }
+
+
+def _configured(where: layout.Layout, service: str) -> str:
+    name = {'glance': 'glance-api'}.get(service, service)
+    return str(where.path('etc', f'{name}.conf'))
 
 
 def _bootstrap(addresses: layout.Addresses) -> list[str]:

@@ -105,16 +105,11 @@ class Resources:
             'flavor_id': flavor or self.flavor,
             'networks': networks or [{'uuid': self.network}],
             'metadata': metadata or {},
-            **more,
+            **_source(image or self.image_id, volume_backed),
         }
-        source = image or self.image_id
-        if volume_backed:
-            what['block_device_mapping'] = [_root(source)]
-        else:
-            what['image_id'] = source
         compute = self.connection(user).compute
         made = compute.wait_for_server(
-            compute.create_server(**what),
+            compute.create_server(**what, **more),
             interval=SERVER_INTERVAL,
             wait=SECONDS,
         )
@@ -223,8 +218,10 @@ class Resources:
         return account.of(self.layout).off
 
 
-def _root(image: str) -> dict[str, Any]:
-    return {
+def _source(image: str, volume_backed: bool) -> dict[str, Any]:
+    if not volume_backed:
+        return {'image_id': image}
+    root = {
         'boot_index': 0,
         'uuid': image,
         'source_type': 'image',
@@ -232,6 +229,7 @@ def _root(image: str) -> dict[str, Any]:
         'volume_size': 1,
         'delete_on_termination': True,
     }
+    return {'block_device_mapping': [root]}
 
 
 def _id(server: Any) -> str:

@@ -144,6 +144,9 @@ class MariaDB(Server):
     def __init__(self, *options):
         super().__init__()
         self.options = options
+        self.defaults = os.path.join(self.folder, 'client.cnf')
+        with open(self.defaults, 'w') as defaults:
+            defaults.write(f'[client]\nuser=root\nsocket={self.socket}\n')
         self.logs = os.path.join(self.folder, 'logs')
         os.mkdir(self.logs)
         self._run(

@@ -54,27 +54,22 @@ class TestCaptureRule(base.FunctionalTestCase):
         writer = Writer(self.guest)
         try:
             writer.await_rows(5)
-            [row] = self.snapshot(
-                'consistent',
-                'db',
-                '--quiesce',
-                'mysql',
-                '--wait',
-                *self.reach(self.server),
-            )
+            result = self.openstack(
+                'server', 'snapshot', 'consistent', 'db', '-f', 'json',
+                '--quiesce', 'mysql', '--wait', *self.reach(self.server),
+            )  # fmt: skip
             writer.await_rows(2)
         finally:
             writer.stop()
         events = self.cloud.events(self.server.id)[before:]
-        return row, writer.longest_gap, events
+        return result, writer.longest_gap, events
 
-    def judge(self, row, gap, events):
+    def judge(self, result, gap, events):
         """The lock was held at the captured moment, and let go soon after."""
         blocked_from, blocked_until = gap
         [captured] = [one for one in events if one.event == 'captured']
-        self.assertEqual('application', row['Consistency'])
         self.assertGreater(
-            blocked_until + SLACK_SECONDS, captured.monotonic, row
+            blocked_until + SLACK_SECONDS, captured.monotonic, result.stderr
         )
         self.assertLess(blocked_from, captured.details['monotonic_begin'])
         return blocked_until
@@ -83,7 +78,7 @@ class TestCaptureRule(base.FunctionalTestCase):
         """How often we looked from the first status other than queued on."""
         return [
             one
-            for one in self.cloud.requests(0, 'glance', 'GET')
+            for one in self.cloud.requests(service='glance', method='GET')
             if one.path.endswith(row['Snapshot ID'])
             and 'openstackclient' in one.user_agent
             and seen_from <= one.monotonic <= until
@@ -92,8 +87,11 @@ class TestCaptureRule(base.FunctionalTestCase):
     def test_the_lock_is_held_until_the_disk_is_captured(self):
         for _ in range(RUNS):
             orders = self.orders()
-            row, gap, events = self.run_once(**orders)
-            until = self.judge(row, gap, events)
+            result, gap, events = self.run_once(**orders)
+            self.assertEqual(0, result.code, result.stderr)
+            [row] = result.rows
+            self.assertEqual('application', row['Consistency'])
+            until = self.judge(result, gap, events)
             if orders['mode'] == 'live':
                 [upload] = [e for e in events if e.event == 'upload-begin']
                 polls = self.polls_after_the_capture(
@@ -104,10 +102,10 @@ class TestCaptureRule(base.FunctionalTestCase):
     def refute(self, rule):
         """A wrong rule is found out by the same judge."""
         with mock.patch.object(capture, 'judge', rule):
-            row, gap, events = self.run_once(
+            result, gap, events = self.run_once(
                 mode='live', pending=0.3, attempt=1.0, capture=1.5, upload=0.3
             )
-        self.assertRaises(AssertionError, self.judge, row, gap, events)
+        self.assertRaises(AssertionError, self.judge, result, gap, events)
 
     def test_release_at_the_reply_is_found_out(self):
         self.refute(lambda seen: capture.Judgement(capture.Verdict.CAPTURED))

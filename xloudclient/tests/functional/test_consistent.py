@@ -21,7 +21,7 @@ from xloudclient.tests.functional.writer import Writer
 
 HOOK = """#!/bin/sh
 echo "$XLOUD_PHASE $1 $XLOUD_RESULT $XLOUD_SNAPSHOT_ID $OS_PASSWORD" >> {log}
-exit {code}
+[ "$1" = post ] || exit {code}
 """
 OWN = """#!/bin/sh
 [ "$1" = hold ] || exit 2
@@ -54,6 +54,12 @@ class ConsistentTestCase(base.FunctionalTestCase):
     def start_mariadb(self):
         self.guest.start_mariadb()
         self.addCleanup(self.guest.stop_mariadb)
+
+    def attach(self):
+        volume = self.place.volume()
+        self.cloud.attach(self.server, volume)
+        self.addCleanup(self.cloud.detach, self.server, volume)
+        return volume
 
     def hook(self, name, code=0):
         self.log = self.home / 'log'
@@ -134,9 +140,9 @@ class TestConsistent(ConsistentTestCase):
         row = self.consistent(
             '--quiesce', 'none', '--hook', one, '--hook', two, '--wait'
         )
-        lines = self.log.read_text().splitlines()
-        self.assertEqual(['pre pre  ', 'pre pre  '], lines[:2])
-        after = f'post post captured {row["Snapshot ID"]} '
+        lines = [w.strip() for w in self.log.read_text().splitlines()]
+        self.assertEqual(['pre pre', 'pre pre'], lines[:2])
+        after = f'post post captured {row["Snapshot ID"]}'
         self.assertEqual([after, after], lines[2:])
 
     def test_a_guest_hook_runs_in_the_guest(self):
@@ -176,7 +182,7 @@ class TestConsistent(ConsistentTestCase):
 
     def test_an_attached_volume_takes_the_class(self):
         self.start_mariadb()
-        self.cloud.attach(self.server, self.place.volume())
+        self.attach()
         row = self.consistent('--quiesce', 'mysql', expect=5)
         self.assertEqual('none', row['Consistency'])
         self.assertIn('several disks', row['Reason'])
@@ -184,8 +190,7 @@ class TestConsistent(ConsistentTestCase):
         self.assertEqual('application', row['Consistency'])
 
     def test_data_on_a_volume_that_is_left_out(self):
-        volume = self.place.volume()
-        self.cloud.attach(self.server, volume)
+        volume = self.attach()
         self.guest.start_mariadb(self.guest.mount(volume) / 'db')
         self.addCleanup(self.guest.stop_mariadb)
         row = self.consistent(
@@ -226,7 +231,7 @@ class TestConsistent(ConsistentTestCase):
             'consistent', 'db', '--quiesce', 'sync', *words, expect=3
         )
         self.assertEqual('skipped', rows[0]['Status'])
-        self.assertIn('ssh-keyscan', self.last.stderr)
+        self.assertIn('StrictHostKeyChecking=ask', self.last.stderr)
 
     def test_a_hung_glance_lets_go_of_the_guest(self):
         self.start_mariadb()

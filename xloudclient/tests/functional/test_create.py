@@ -212,7 +212,9 @@ class TestFailures(base.FunctionalTestCase):
         self.cloud.wait(
             lambda: [
                 one
-                for one in self.cloud.requests(since, 'nova', 'POST')
+                for one in self.cloud.requests(
+                    since, service='nova', method='POST'
+                )
                 if one.path.endswith(f'{server.id}/action')
             ],
             60,

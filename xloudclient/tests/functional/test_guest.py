@@ -29,7 +29,6 @@ from xloudclient.tests.functional.test_guest_machine import (
 SHELLS = [
     ('dash', {'shell': 'dash'}),
     ('busybox', {'shell': 'busybox ash'}),
-    ('bash', {'shell': 'bash --posix'}),
 ]
 
 
@@ -117,6 +116,18 @@ class HoldTest(testscenarios.WithScenarios, GuestTest):
         self.assertEqual(6, len([r for r in guest.release(20) if r.is_free]))
 
 
+class BashTest(GuestTest):
+    def test_bash_will_do(self) -> None:
+        guest = self.open('bash --posix')
+        guest.start_lease(30)
+        for name in ('one', 'two'):
+            guest.hold(self.sshd.quiescer(name), {}, 10)
+        self.assertEqual(['p1', 'p1'], [h.position for h in guest.verify(5)])
+        self.assertTrue(all(one.is_free for one in guest.release(20)))
+        guest.close()
+        self.assert_nothing_left()
+
+
 class NoiseTest(GuestTest):
     def test_noise_of_a_login_shell_is_ignored(self) -> None:
         (self.sshd / 'home' / '.bashrc').write_text(
@@ -130,7 +141,8 @@ class NoiseTest(GuestTest):
     def test_a_holder_that_writes_garbage_holds(self) -> None:
         script = HOLDER.replace(
             "echo 'this is a log'",
-            'head -c 300000 /dev/urandom; echo; head -c 300000 /dev/urandom >&2',
+            'head -c 300000 /dev/urandom; echo; '
+            'head -c 300000 /dev/urandom >&2',
         )
         guest = self.open()
         guest.hold(self.sshd.quiescer('one', script), {}, 10)
@@ -146,7 +158,7 @@ class NoiseTest(GuestTest):
 
 
 class HookTest(testscenarios.WithScenarios, GuestTest):
-    scenarios = SHELLS[:2]
+    scenarios = SHELLS
 
     def run_hook(self, text: str, timeout: float = 5):
         path = self.sshd / 'hook'
@@ -184,7 +196,8 @@ class HookTest(testscenarios.WithScenarios, GuestTest):
 
     def test_megabytes_of_output(self) -> None:
         outcome = self.run_hook(
-            '#!/bin/sh\nhead -c 20000000 /dev/zero; yes | head -c 9000000 >&2\n'
+            '#!/bin/sh\nhead -c 20000000 /dev/zero\n'
+            'yes | head -c 9000000 >&2\n'
         )
         self.assertIs(HookState.SUCCEEDED, outcome.state)
         self.assert_still_at_work()

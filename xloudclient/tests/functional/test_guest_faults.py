@@ -178,7 +178,7 @@ class LinkFaultTest(FaultTest):
         self.assert_free(LATER)
         held = self.guest.verify(1)
         self.assertEqual(['it did not answer within 1 s'] * 2, list(held))
-        self.assert_proven_free()
+        self.assert_proven_free(6)
         self.guest.close()
         self.assert_nothing_left()
 
@@ -193,7 +193,7 @@ class LinkFaultTest(FaultTest):
         session = parent(self.sshd.main())
         send(session, STOP)
         self.assert_free(LATER)
-        self.assert_proven_free()
+        self.assert_proven_free(6)
         send(session, CONT)
 
     def test_guest_that_is_not_reached_again_is_not_said_to_be_free(
@@ -207,7 +207,7 @@ class LinkFaultTest(FaultTest):
 
 
 class GuestFaultTest(testscenarios.WithScenarios, FaultTest):
-    scenarios = SHELLS[:2]
+    scenarios = SHELLS
 
     def test_supervisor_killed(self) -> None:
         self.break_role('main', KILL, SOON)
@@ -291,7 +291,7 @@ class SlowGuestFaultTest(FaultTest):
 
 
 class StubbornTest(testscenarios.WithScenarios, FaultTest):
-    scenarios = SHELLS[:2]
+    scenarios = SHELLS
 
     def test_a_holder_that_never_releases_is_ended(self) -> None:
         script = HOLDER.replace('release) break', 'release) sleep 99 9>&-')

@@ -12,6 +12,7 @@
 
 """A guest to test against: a real sshd on this machine, and its refusals."""
 
+import contextlib
 import fcntl
 import os
 import pathlib
@@ -237,10 +238,8 @@ def parent(pid: int) -> int:
 
 def send(pid: int, number: int) -> None:
     """Send a signal to a process that may be gone."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def wait_until(is_so: Callable[[], object], seconds: float) -> float:

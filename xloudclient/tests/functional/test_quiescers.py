@@ -14,7 +14,9 @@
 
 import json
 import os
+import shutil
 import subprocess
+import tempfile
 import time
 
 from xloudclient.guest import quiescers
@@ -56,6 +58,10 @@ start)
     echo active success 0 >state
     ;;
 show)
+    case $* in
+    *ControlGroup*) cat group; exit ;;
+    *StateDirectory*) echo app; exit ;;
+    esac
     read -r state result since <state
     printf 'Result=%s\\nActiveState=%s\\n' "$result" "$state"
     echo "InactiveEnterTimestampMonotonic=$since"
@@ -203,6 +209,20 @@ class TestService(quiescer_hook.HookTestCase):
                 self.assertEqual(['stop'], self.get('log'))
                 self.assertEqual(0, hook.release())
                 self.assertEqual(['stop', 'start'], self.get('log'))
+
+    def test_it_finds_where_its_unit_writes(self):
+        place = tempfile.mkdtemp(prefix='quiescer-', dir='/var/tmp')
+        self.addCleanup(shutil.rmtree, place)
+        group = os.path.join(self.folder, 'group.d')
+        os.mkdir(group)
+        self.put('group', f'/../../..{group}')
+        self.put('group.d/cgroup.procs', str(os.getpid()))
+        with open(f'{place}/written', 'w'), open(__file__):
+            ready = self.service('name=app.service').ready()
+        places = [one['path'] for one in ready['data']]
+        self.assertIn(place, places)
+        self.assertIn('/var/lib/app', places)
+        self.assertNotIn(os.path.dirname(__file__), places)
 
     def test_killing_the_hook_starts_it_again(self):
         hook = self.service()

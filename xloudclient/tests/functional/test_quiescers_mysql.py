@@ -30,12 +30,7 @@ class MysqlTestCase(quiescer_hook.HookTestCase):
 
     def hook(self, *options, **rest):
         return super().hook(
-            f'socket={self.server.socket}',
-            *options,
-            MYSQL_HOME='/nonexistent',
-            HOME='/nonexistent',
-            USER='root',
-            **rest,
+            f'defaults_file={self.server.defaults}', *options, **rest
         )
 
     def held(self, *options, **rest):
@@ -260,7 +255,9 @@ class TestMysqlIsNotToBeHad(MysqlTestCase):
         folder = self.server.folder
         with open(f'{folder}/poor.cnf', 'w') as defaults:
             defaults.write('[client]\nuser=poor\npassword=secret\n')
-        hook = self.hook(f'defaults_file={folder}/poor.cnf')
+        hook = self.hook(
+            f'defaults_file={folder}/poor.cnf', f'socket={self.server.socket}'
+        )
         self.assert_refused(hook, 1, "can't lock MariaDB: ERROR 1227")
 
     def test_wrong_options_are_a_usage_error(self):

@@ -100,6 +100,12 @@ class TestPostgresql(quiescer_hook.HookTestCase):
         hook = self.hook('socket=/nonexistent')
         self.assert_refused(hook, 1, "can't log in to PostgreSQL: psql: error")
 
+    def test_it_says_what_the_account_lacks(self):
+        self.server.ask('CREATE ROLE poor LOGIN')
+        self.addCleanup(self.server.ask, 'DROP ROLE poor')
+        hook = self.hook(*self.options[:2], 'user=poor')
+        self.assert_refused(hook, 1, 'this PostgreSQL account may not')
+
 
 class RedisTestCase(quiescer_hook.HookTestCase):
     quiescer = 'redis'

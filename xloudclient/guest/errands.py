@@ -1,0 +1,112 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""What is run in a guest and ends by itself: hooks, and a look around."""
+
+import contextlib
+import json
+import math
+import pathlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from xloudclient.consistency.errors import NotQuiesced
+from xloudclient.consistency.plan import Hook
+from xloudclient.consistency.ports import HookOutcome, HookState
+from xloudclient.guest import quiescers
+from xloudclient.guest.child import Child
+from xloudclient.guest.session import Session, delivery
+
+#: A hook that is ended has so long to go, see supervisor.sh, tick_run.
+HOOK_END_SECONDS = 8.0
+NOT_NOW_STATUS = 75
+
+
+class Errands(Session):
+    """A session that runs things one at a time."""
+
+    def probe(self, timeout: float) -> Mapping[str, Any]:
+        """Tell what runs in the guest (the ``probe`` script's JSON).
+
+        :raises NotQuiesced: it failed; TimeoutError: it took too long
+        """
+        script = quiescers.script(quiescers.PROBE).encode()
+        child = self._run('probe', script, (), {}, timeout)
+        if child.is_late:
+            raise TimeoutError('the guest took too long to be looked at')
+        with contextlib.suppress(ValueError):
+            found = json.loads(child.text.get('out', ''))
+            if child.status == 0 and isinstance(found, dict):
+                return found
+        raise NotQuiesced(
+            f"can't see what runs in the guest: {child.how}{child.quotation}"
+        )
+
+    def run_hook(
+        self,
+        hook: Hook,
+        phase: str,
+        environment: Mapping[str, str],
+        timeout: float,
+    ) -> HookOutcome:
+        """Run a pre or post hook in the guest and wait for its end.
+
+        :param phase: ``pre`` or ``post``: whose argument is given
+        :param timeout: seconds until the guest ends its process group
+        """
+        began = time.monotonic()
+        argument = hook.pre if phase == 'pre' else hook.post
+        try:
+            script = pathlib.Path(hook.path).read_bytes()
+        except OSError as error:
+            return HookOutcome(HookState.FAILED, f"can't be read: {error}")
+        words = tuple(filter(None, [argument]))
+        child = self._run(hook.path, script, words, environment, timeout)
+        state, what = _judge(child, timeout)
+        reason = what + child.quotation if what else ''
+        return HookOutcome(state, reason, time.monotonic() - began)
+
+    def _run(
+        self,
+        name: str,
+        script: bytes,
+        words: tuple[str, ...],
+        environment: Mapping[str, str],
+        timeout: float,
+    ) -> Child:
+        """Run something in the guest, wait for its end and read its output."""
+        turn = self._begin()
+        limit = max(1, math.ceil(timeout))
+        deadline = time.monotonic() + limit + HOOK_END_SECONDS
+        child = self._talk.add(name)
+        for line in delivery(child, {'file': script}, words, environment):
+            self._send(turn, line, deadline)
+        self._send(turn, f'run {child.id} {limit}', deadline)
+        self._until(turn, lambda: child.has_ended, deadline)
+        self._read_log(turn, child)
+        return child
+
+
+def _judge(child: Child, timeout: float) -> tuple[HookState, str]:
+    """Say how a hook ended, and why that is not well."""
+    if child.is_late:
+        what = 'was ended' if child.status is not None else "can't be ended"
+        return (
+            HookState.TIMED_OUT,
+            f'it took longer than {timeout:g} s and {what}',
+        )
+    if child.status == 0:
+        return HookState.SUCCEEDED, ''
+    if child.status == NOT_NOW_STATUS:
+        return HookState.NOT_NOW, child.how
+    return HookState.FAILED, child.how
