@@ -97,18 +97,22 @@ class Conversation:
         """
         boot_id = self._first('boot')
         used = self._first('used')
+        root = [name for (name, *_) in self._all('root', 1)]
         return GuestFacts(
             boot_id=boot_id,
-            root_disks=tuple(
-                dict.fromkeys(f[1] for f in self.facts if f[0] == 'root')
-            ),
-            serials={f[1]: f[2] for f in self.facts if f[0] == 'serial'},
+            root_disks=tuple(dict.fromkeys(root)),
+            serials={name: one for (name, one, *_) in self._all('serial', 2)},
             used_bytes=int(used) * 1024 if used.isdecimal() else 0,
             may_freeze=self._first('uid') == '0' and boot_id != own_boot_id,
         )
 
+    def _all(self, key: str, least: int) -> list[tuple[str, ...]]:
+        """Return the facts of a kind that have at least so many words."""
+        facts = [fact[1:] for fact in self.facts if fact[0] == key]
+        return [words for words in facts if len(words) >= least]
+
     def _first(self, key: str) -> str:
-        return next((f[1] for f in self.facts if f[0] == key and f[1:]), '')
+        return next((words[0] for words in self._all(key, 1)), '')
 
     def apply_report(self, nonce: str, lines: list[str]) -> bool:
         """Take in what another supervisor tells of this one's last moments.

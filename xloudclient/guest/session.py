@@ -86,13 +86,12 @@ class Session:
         self._talk = Conversation()
         self._connection: Connection | None = None
         self._turn = 0
+        self._holders: list[Child] = []
 
     @property
     def earlier_report(self) -> tuple[str, ...]:
         """What an earlier supervisor left to be told, escaped."""
         return tuple(map(escape, self._talk.report))
-
-    # Talking
 
     def _connect(
         self, role: str, nonce: str, talk: Conversation, lease: int

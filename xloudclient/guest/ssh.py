@@ -24,7 +24,6 @@ import logging
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from xloudclient.consistency.errors import Busy, GuestLost, NotQuiesced
 from xloudclient.consistency.plan import Quiescer
@@ -47,10 +46,6 @@ DROP_SECONDS = 0.8
 
 class SshGuest(Errands):
     """One guest, through its supervisor."""
-
-    def __init__(self, *arguments: Any, **more: Any) -> None:
-        super().__init__(*arguments, **more)
-        self._holders: list[Child] = []
 
     def start_lease(self, cap: float) -> None:
         """Start the clock of the hold: all is released ``cap`` from now,
@@ -186,8 +181,6 @@ class SshGuest(Errands):
             return child.evidence()
         except ValueError:
             return 'its answer is not JSON'
-
-    # Release
 
     def release(self, timeout: float) -> tuple[Released, ...]:
         """Release every holder in reverse order. Never raises.

@@ -202,7 +202,7 @@ main() {
     take_lock 0 || quit busy
     end_leftovers
     tell_report
-    make_room "$home/report" 4096 &&
+    (umask 077; make_room "$home/report" 4096) &&
         scratch=$(umask 077; mktemp -d "$home/run.XXXXXX") &&
         cd "$scratch" && mkfifo events || quit failed "can't write in $home"
     tell_facts

@@ -133,6 +133,7 @@ class ServerProgress:
         target = self._plan.target
         record = {
             'time': self._clock.utc(),
+            'monotonic': round(self._clock.now(), 3),
             'elapsed': round(self._clock.now() - self._began, 3),
             'server': target.name,
             'server_id': target.id,

@@ -46,8 +46,7 @@ quiesce() {
     for mount in $WANTED; do
         freeze "$mount"
     done
-    count_writes
-    WRITES=$COUNT
+    settle
     READY="{\"gives\": \"filesystem\", \"data\": [], \"frozen\": [$DESCRIBED], \"still\": [$STILL], \"skipped\": [$SKIPPED]}"
 }
 
@@ -134,6 +133,7 @@ refuse_the_run_folder() {
 # Sets DESCRIBED and STILL before anything is frozen, and COUNTERS, the disks' own counts of writes.
 describe() {
     LIST='' COUNTERS=''
+    find_swaps
     for mount in $WANTED; do
         describe_one
     done
@@ -149,10 +149,34 @@ describe_one() {
     unescape "$mount"
     where "$NAME"
     LIST="${LIST:+$LIST, }$WHERE"
-    device=$(findmnt -n -v -r -o SOURCE --target "$NAME" </dev/null | tail -n 1)
-    device=$(readlink -f "$device")
+    there=$(findmnt -n -v -r -o SOURCE --target "$NAME" </dev/null | tail -n 1)
+    device=$(readlink -f "$there")
     counter=/sys/class/block/${device##*/}/stat
+    # Swapping to a file is writing that a freeze doesn't stop, and changes nothing that counts.
+    case $SWAPS in *" $there "*) return ;; esac
     [ ! -r "$counter" ] || COUNTERS="$COUNTERS $counter"
+}
+
+# Sets SWAPS, the file systems that have a swap file.
+find_swaps() {
+    SWAPS=' '
+    while read -r file type _; do
+        [ "$type" != file ] || SWAPS="$SWAPS$(findmnt -n -v -r -o SOURCE --target "$file" </dev/null | tail -n 1) "
+    done 2>/dev/null </proc/swaps
+}
+
+# Sets WRITES. The kernel ends a write before it counts it, so the first look may be too early.
+settle() {
+    settle_left=20
+    count_writes
+    WRITES=''
+    while [ "$COUNT" != "$WRITES" ] && [ "$settle_left" -gt 0 ]; do
+        WRITES=$COUNT
+        settle_left=$((settle_left - 1))
+        sleep 0.1 2>/dev/null || sleep 1
+        count_writes
+    done
+    WRITES=$COUNT
 }
 
 # Sets COUNT.

@@ -146,7 +146,10 @@ class Orders:
             self._orders.forget('http', service)
 
     def events(
-        self, server_id: str | None = None, event: str | None = None
+        self,
+        server_id: str | None = None,
+        event: str | None = None,
+        since: float = 0,
     ) -> list[Event]:
         """Return what happened to disks, oldest first.
 
@@ -155,11 +158,15 @@ class Orders:
         ``upload-begin``, ``upload-end``, ``fail`` (``phase``), ``suspend``,
         ``resume``; ``volume-captured`` (``volume``, ``snapshot``, ``begin``,
         ``end``), for which there is no server.
+
+        :param since: leave out what was over before (time.time())
         """
         return [
             one
             for one in self._orders.events()
-            if server_id in (None, one.server) and event in (None, one.event)
+            if server_id in (None, one.server)
+            and event in (None, one.event)
+            and one.time >= since
         ]
 
     def requests(self, since: float = 0, **fields: str) -> list[Request]:

@@ -61,6 +61,12 @@ class TestCaptureRule(base.FunctionalTestCase):
             writer.await_rows(2)
         finally:
             writer.stop()
+        self.cloud.wait(
+            lambda: 'captured'
+            in [e.event for e in self.cloud.events(self.server.id)[before:]],
+            30,
+            'capture',
+        )
         events = self.cloud.events(self.server.id)[before:]
         return result, writer.longest_gap, events
 

@@ -50,7 +50,7 @@ from xloudclient.guest.access import Access
 from xloudclient.guest.ssh import SshGuest
 from xloudclient.consistency.plan import Quiescer
 access, shell, locks, script = eval(sys.argv[1])
-guest = SshGuest(Access(**access), shell=shell, lease=3, use_sudo=False)
+guest = SshGuest(Access(**access), shell=shell, lease=2, use_sudo=False)
 guest.open(20)
 guest.start_lease(60)
 for name in ('one', 'two'):
@@ -252,6 +252,12 @@ class GuestFaultTest(testscenarios.WithScenarios, FaultTest):
         self.assert_proven_free()
         self.assert_free(SOON)
 
+
+class SlowGuestFaultTest(FaultTest):
+    """These wait for a lease: one shell will do."""
+
+    shell = 'busybox ash'
+
     def test_everything_of_the_session_killed(self) -> None:
         self.hold_two(self.shell)
         os.killpg(self.sshd.main(), KILL)
@@ -259,12 +265,6 @@ class GuestFaultTest(testscenarios.WithScenarios, FaultTest):
         # Those who could tell that they said `released` are gone, too.
         released = self.guest.release(10)
         self.assertEqual([False, False], [one.is_free for one in released])
-
-
-class SlowGuestFaultTest(FaultTest):
-    """These wait for a lease: one shell will do."""
-
-    shell = 'busybox ash'
 
     def test_supervisor_stopped(self) -> None:
         self.break_role('main', STOP, LATER)
@@ -290,13 +290,13 @@ class SlowGuestFaultTest(FaultTest):
         self.assert_proven_free()
 
 
-class StubbornTest(testscenarios.WithScenarios, FaultTest):
-    scenarios = SHELLS
+class StubbornTest(FaultTest):
+    shell = 'busybox ash'
 
     def test_a_holder_that_never_releases_is_ended(self) -> None:
         script = HOLDER.replace('release) break', 'release) sleep 99 9>&-')
         script = script.replace("trap '' PIPE", "trap '' PIPE TERM")
-        self.guest = self.open(self.shell, grace=2)
+        self.guest = self.open(self.shell, grace=1)
         self.guest.hold(self.sshd.quiescer('one', script), {}, 20)
         (released,) = self.guest.release(20)
         self.assertEqual('it was killed', released.reason[:13])

@@ -41,7 +41,7 @@ from xloudclient.guest.ssh import SshGuest
 SSHD = shutil.which('sshd', path='/usr/sbin:/sbin:/usr/bin:/usr/local/sbin')
 SHELLS = ('/bin/bash', '/bin/sh', '/bin/dash', '/usr/bin/bash')
 #: Seconds; short, so that tests that wait for its end are.
-LEASE = 3
+LEASE = 2
 
 #: Its lock is seen from outside, and is gone with the process at the latest.
 HOLDER = """#!/bin/sh

@@ -12,6 +12,7 @@
 
 """Where a guest is: nothing hostile becomes an option of ssh."""
 
+import itertools
 import types
 
 import testtools
@@ -101,7 +102,9 @@ class AccessTest(testtools.TestCase):
     def test_fixed_options_are_first_so_that_they_win(self) -> None:
         command = Access('h', options=('RequestTTY=yes',)).command('x')
         given = [
-            value for flag, value in zip(command, command[1:]) if flag == '-o'
+            value
+            for flag, value in itertools.pairwise(command)
+            if flag == '-o'
         ]
         self.assertEqual(list(FIXED_OPTIONS), given[: len(FIXED_OPTIONS)])
 
