@@ -18,7 +18,7 @@ without ``--wait`` returns before that ends. So it leaves this small process
 behind, ``python -m xloudclient.recording``, which gets what it needs on
 standard input and nothing on its command line: what is there can be read by
 everybody. If it is killed, the journal stays and the next run on the server
-does its work (:func:`catch_up`).
+does its work (:mod:`xloudclient.recovery`).
 """
 
 import contextlib
@@ -37,10 +37,8 @@ from typing import Any
 from keystoneauth1 import adapter, session, token_endpoint
 
 from xloudclient.cloud.images import Images
-from xloudclient.consistency import evidence
 from xloudclient.consistency.capture import GONE
 from xloudclient.consistency.errors import CloudError
-from xloudclient.local import runs
 
 LOG = logging.getLogger(__name__)
 
@@ -158,52 +156,6 @@ def _connection(order: Order) -> Any:
         raise_exc=False,
     )
     return types.SimpleNamespace(image=image)
-
-
-def catch_up(
-    images: Images, folder: pathlib.Path, server_id: str
-) -> list[str]:
-    """Finish what earlier runs on a server left to be recorded.
-
-    :returns: sentences on what could not be finished
-    """
-    told = []
-    for record in runs.dead_runs(folder):
-        if record.server_id != server_id:
-            continue
-        try:
-            is_done, text = _finish(images, record)
-        except CloudError as error:
-            text = f'the evidence of run {record.run_id} waits: {error}'
-            is_done = False
-        if text:
-            told.append(text)
-        if is_done:
-            (folder / f'{record.run_id}{runs.SUFFIX}').unlink(missing_ok=True)
-    return told
-
-
-def _finish(images: Images, record: runs.Record) -> tuple[bool, str]:
-    """Record one run.
-
-    :returns: whether nothing is left to be done; what the user has to know
-    """
-    proven = [one for one in record.events if one.get('event') == 'proven']
-    if not proven:
-        return False, (
-            f'run {record.run_id} ended without cleaning up; its journal '
-            'tells what it had begun'
-        )
-    image_id, properties = proven[-1]['image'], proven[-1]['properties']
-    image = images.get(image_id)
-    if image is None:
-        return True, f'snapshot {image_id} vanished after its run'
-    if evidence.is_ours(image_id, image):
-        return True, ''
-    if image['status'] != 'active':
-        return False, ''
-    images.update(image_id, properties, proven[-1].get('tags', ()))
-    return True, ''
 
 
 def main() -> None:

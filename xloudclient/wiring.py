@@ -24,13 +24,14 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from xloudclient import planning, recording
+from xloudclient import recording
 from xloudclient.cloud.project import OpenStack
 from xloudclient.consistency.conclusion import refused
 from xloudclient.consistency.errors import ExitCode, Failure, most_urgent
 from xloudclient.consistency.outcome import Outcome
-from xloudclient.consistency.ports import World
+from xloudclient.consistency.ports import Guest, World
 from xloudclient.consistency.run import Run
+from xloudclient.guest.absent import NoGuest
 from xloudclient.guest.ssh import SshGuest
 from xloudclient.local.clock import SystemClock
 from xloudclient.local.hooks import LocalHooks
@@ -38,6 +39,9 @@ from xloudclient.local.journal import FileJournal, runs_folder
 from xloudclient.local.progress import Progress
 from xloudclient.local.signals import Interruption, interruptible
 from xloudclient.local.turns import Turns
+from xloudclient.planning import planner, steps
+from xloudclient.planning.wanted import Options, Wanted
+from xloudclient.recovery import Recovery
 
 LOG = logging.getLogger(__name__)
 
@@ -49,10 +53,10 @@ class Wired:
 
     def __init__(
         self,
-        prepared: Sequence[planning.Prepared],
+        prepared: Sequence[planner.Prepared],
         conn: Any,
         cloud: OpenStack,
-        options: planning.Options,
+        options: Options,
         progress: Progress,
     ) -> None:
         self._prepared = prepared
@@ -65,7 +69,7 @@ class Wired:
     def steps(self) -> Iterator[tuple[str, str, str, str]]:
         """The plan, as rows: server, step, what, limit."""
         for one in self._prepared:
-            yield from planning.steps(one)
+            yield from steps.steps(one.plan)
 
     def run(self) -> list[Outcome]:
         """Run them all; one outcome per server, in order."""
@@ -86,7 +90,7 @@ class Wired:
 
     def _run_one(
         self,
-        prepared: planning.Prepared,
+        prepared: planner.Prepared,
         turns: Turns,
         interruption: Interruption,
     ) -> None:
@@ -103,13 +107,13 @@ class Wired:
         self._outcomes[plan.run_id] = outcome
 
     def _execute(
-        self, prepared: planning.Prepared, clock: SystemClock
+        self, prepared: planner.Prepared, clock: SystemClock
     ) -> Outcome:
         plan = prepared.plan
         folder = runs_folder(os.environ)
-        for text in recording.catch_up(
-            self._cloud.images, folder, plan.target.id
-        ):
+        hooks = LocalHooks(os.environ, self._options.hook_env)
+        recovery = Recovery(self._cloud, hooks, folder)
+        for text in recovery.recover(plan.target.id):
             LOG.warning('%s: %s', plan.target.name, text)
         journal = FileJournal(folder, plan.run_id, clock.utc)
         journal.begin(plan.target.id, name=plan.target.name)
@@ -117,8 +121,8 @@ class Wired:
         try:
             world = World(
                 cloud=self._cloud,
-                guest=SshGuest(prepared.guest, plan.run_id),
-                hooks=LocalHooks(os.environ, self._options.hook_env),
+                guest=_guest(prepared),
+                hooks=hooks,
                 journal=journal,
                 recorder=recording.DetachedRecorder(
                     self._conn, journal.path, plan.budget.total
@@ -133,22 +137,26 @@ class Wired:
         return outcome
 
 
-def prepare(
-    client_manager: Any, options: planning.Options, verbosity: int
-) -> Wired:
+def prepare(client_manager: Any, options: Options, verbosity: int) -> Wired:
     """Plan what the options ask for; nothing is changed yet.
 
     :param client_manager: openstackclient's, authenticated on first use
     :param verbosity: the shell's: 0 with ``-q``
     :raises Failure: it can't be done as asked
     """
-    wanted = planning.Wanted.of(options)
+    wanted = Wanted.of(options)
     progress = Progress(verbosity, options.events)
     conn = client_manager.sdk_connection
     cloud = OpenStack(conn)
-    planner = planning.Planner(options, wanted, cloud, conn.current_project_id)
-    prepared = [planner.plan(server) for server in options.servers]
+    planned = planner.Planner(options, wanted, cloud, conn.current_project_id)
+    prepared = [planned.plan(server) for server in options.servers]
     return Wired(prepared, conn, cloud, options, progress)
+
+
+def _guest(prepared: planner.Prepared) -> Guest:
+    if prepared.guest is None:
+        return NoGuest()
+    return SshGuest(prepared.guest, prepared.plan.run_id)
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> ExitCode:

@@ -80,14 +80,20 @@ class OpenStack:
         )
 
     def find_requested(self, plan: Plan) -> Requested | None:
-        found = self.images.matching(
-            xloud_run=plan.run_id,
-            instance_uuid=plan.target.id,
-            name=plan.snapshot_name,
-        )
+        return self.find_run(plan.run_id, plan.target.id)
+
+    def find_run(self, run_id: str, server_id: str) -> Requested | None:
+        """Return the snapshot that a run made, with all its parts.
+
+        What a launched copy of it handed on to later images names another
+        server (``instance_uuid``), so it is not found.
+        """
+        found = self.images.matching(xloud_run=run_id, instance_uuid=server_id)
         if not found:
             return None
-        return Requested(found[0]['id'], mapped_snapshots(found[0]))
+        image = found[0]
+        parts = mapped_snapshots(image) or self.volumes.of_run(run_id)
+        return Requested(image['id'], parts)
 
     def snapshot_volume(
         self, plan: Plan, volume_id: str, image_id: str
@@ -145,7 +151,13 @@ class OpenStack:
         self.images.update(image_id, {'protected': True})
 
     def discard(self, plan: Plan, requested: Requested) -> tuple[str, ...]:
-        """Delete the image first: it must not outlive what it needs."""
+        return self.remove(requested)
+
+    def remove(self, requested: Requested) -> tuple[str, ...]:
+        """Delete the image first: it must not outlive what it needs.
+
+        :returns: the commands for what could not be deleted
+        """
         left = []
         try:
             self.images.delete(requested.image_id)

@@ -70,6 +70,17 @@ class VolumeSnapshots:
             found: list[dict[str, Any]] = response.json()['snapshots']
             return found
 
+    def of_run(self, run_id: str) -> tuple[str, ...]:
+        """Return the IDs of the snapshots that a run made itself."""
+        with translated():
+            response = self._conn.block_storage.get('/snapshots/detail')
+            sdk_exceptions.raise_from_response(response)
+            return tuple(
+                one['id']
+                for one in response.json()['snapshots']
+                if one['metadata'].get('xloud_run') == run_id
+            )
+
     def status(self, snapshot_id: str) -> str | None:
         """Return the snapshot's status, None if it is gone."""
         with translated():

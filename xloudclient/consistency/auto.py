@@ -19,7 +19,7 @@ never a silent lower class.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from xloudclient.consistency.errors import NotQuiesced
@@ -33,16 +33,21 @@ def resolve(plan: Plan, found: Mapping[str, Any], may_freeze: bool) -> Plan:
     :param may_freeze: file systems can be frozen here
     :raises NotQuiesced: something runs that no quiescer here knows
     """
-    if others := found.get('other'):
+    databases, others = found.get('databases'), found.get('other')
+    if not (isinstance(databases, list) and isinstance(others, list)):
+        raise NotQuiesced('what the guest said of itself makes no sense')
+    if others:
         listed = ', '.join(sorted(map(str, others)))
         raise NotQuiesced(
             f"auto found {listed} in the guest, which it can't quiesce",
             'Name your own holding hook with --quiesce ./FILE, or name what '
             'is to be quiesced.',
         )
-    names = _databases(found)
-    names += ['sync', *(['fsfreeze'] if may_freeze else [])]
-    chosen = tuple(plan.catalogue[name] for name in names)
+    names = ['sync', *(['fsfreeze'] if may_freeze else [])]
+    chosen = (
+        *_databases(plan, databases),
+        *(plan.catalogue[name] for name in names),
+    )
     required = plan.required
     if plan.is_required_by_default:
         required = nominal(chosen)
@@ -51,15 +56,23 @@ def resolve(plan: Plan, found: Mapping[str, Any], may_freeze: bool) -> Plan:
     )
 
 
-def _databases(found: Mapping[str, Any]) -> list[str]:
-    listed = found.get('databases')
-    return sorted(
-        {
-            str(one['quiescer'])
-            for one in (listed if isinstance(listed, list) else ())
-            if isinstance(one, dict) and 'quiescer' in one
-        }
-    )
+def _databases(plan: Plan, databases: Sequence[Any]) -> Iterator[Quiescer]:
+    """Yield a holder for each database, with the options that reach it."""
+    for one in databases:
+        found = one if isinstance(one, dict) else {}
+        name = str(found.get('quiescer'))
+        if name not in plan.catalogue:
+            raise NotQuiesced(f"auto found {name}, which it can't quiesce")
+        options = found.get('options')
+        yield dataclasses.replace(
+            plan.catalogue[name],
+            options=tuple(
+                (str(key), str(value))
+                for key, value in (
+                    options.items() if isinstance(options, dict) else ()
+                )
+            ),
+        )
 
 
 def nominal(quiescers: Sequence[Quiescer]) -> Consistency:

@@ -39,6 +39,9 @@ SCHEMA = '1'
 VALUE_LENGTH = 255
 #: ``xloud_volumes`` and its continuations; each takes six IDs.
 VOLUME_KEYS = ('xloud_volumes', *(f'xloud_volumes_{n}' for n in range(1, 6)))
+#: As many volume snapshots can be named on an image.
+VOLUMES_PER_KEY = VALUE_LENGTH // 37
+MOST_VOLUMES = VOLUMES_PER_KEY * len(VOLUME_KEYS)
 KEYS = (
     'xloud_schema',
     'xloud_image',
@@ -112,7 +115,7 @@ def evidence(line: Mapping[str, Any]) -> Evidence:
         gives=gives,
         data=_data(line, 'data'),
         frozen=tuple(sorted(frozen - skipped)),
-        position=str(line.get('position', '')),
+        position=str(line.get('position') or ''),
         detail=dict(line),
     )
 
@@ -301,7 +304,7 @@ def proven_properties(
 
 
 def _volume_properties(ids: Sequence[str]) -> dict[str, str]:
-    per_key = VALUE_LENGTH // 37
+    per_key = VOLUMES_PER_KEY
     return {
         key: ','.join(ids[n * per_key : (n + 1) * per_key])
         for n, key in enumerate(VOLUME_KEYS)

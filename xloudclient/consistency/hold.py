@@ -119,7 +119,13 @@ class Hold:
         return [hook for hook in self.plan.hooks if hook.place is place]
 
     def _pre(self, hook: Hook) -> None:
-        self.world.journal.write('pre-hook', path=hook.path, at=hook.place)
+        self.world.journal.write(
+            'pre-hook',
+            path=hook.path,
+            at=hook.place,
+            post=hook.post,
+            environment=self.environment(),
+        )
         outcome = self._call(hook, 'pre', {})
         if outcome.state is HookState.NOT_NOW:
             raise Busy(

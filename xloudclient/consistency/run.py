@@ -112,6 +112,7 @@ class Run:
         if self.plan.is_auto:
             self._resolve_auto()
         if self.plan.quiescers:
+            self._check_freeze()
             self._predict()
 
     def _open_guest(self) -> GuestFacts:
@@ -134,6 +135,16 @@ class Run:
         self.hold.plan = self.taking.plan = self.plan
         names = [one.name for one in self.plan.quiescers]
         self.world.reporter.step('found', quiescers=names)
+
+    def _check_freeze(self) -> None:
+        """Never freeze what we ourselves write to, or can't thaw."""
+        asked = any(one.name == 'fsfreeze' for one in self.plan.quiescers)
+        if asked and not self.facts.may_freeze:
+            raise NotQuiesced(
+                "file systems can't be frozen in this guest",
+                'That needs root there (sudo without a password), and a '
+                'guest that is another machine than this one.',
+            )
 
     def _predict(self) -> None:
         self._predicted = forecast.predict(

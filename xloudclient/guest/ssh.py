@@ -207,12 +207,11 @@ class SshGuest(Errands):
         try:
             self._send(turn, 'release', first)
             self._until(turn, lambda: self._talk.lapsed is not None, first)
+            self._quote_logs(turn, deadline)
         except (GuestLost, TimeoutError):
             if self._connection is not None:
                 self._connection.end(0)
             self._ask_report(turn, deadline)
-            return
-        self._quote_logs(turn, deadline)
 
     def _quote_logs(self, turn: int, deadline: float) -> None:
         for one in self._holders:

@@ -103,6 +103,11 @@ hold() {
     finish 0
 }
 
+# to_disk: what an application has written is on the disk, and not only in the kernel's memory.
+to_disk() {
+    sync </dev/null >/dev/null 2>&1 || fail "sync failed"
+}
+
 # json TEXT: sets JSON to TEXT as a JSON string. No other process takes part, so it is safe while something is held.
 json() {
     JSON=

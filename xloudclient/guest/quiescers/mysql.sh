@@ -54,6 +54,8 @@ quiesce() {
     find_data
     open_session
     lock
+    # MyISAM and Aria leave their pages to the kernel.
+    to_disk
     ask_position || fail "the lock was had and lost: $REASON"
     json "$POSITION"
     READY="{\"gives\": \"application\", \"data\": [$DATA], \"position\": $JSON, \"connection\": $CONNECTION, $DETAILS}"

@@ -62,6 +62,8 @@ quiesce() {
     fi
     CHANGES=$rdb_changes_since_last_save SAVED=$rdb_last_save_time OFFSET=$master_repl_offset
     POSITION="run $RUN_ID offset $OFFSET saved $SAVED changes $CHANGES"
+    # An append-only file is written to the disk once a second only.
+    to_disk
     json "$redis_version"
     READY="{\"gives\": \"application\", \"data\": [$DATA], \"position\": \"$POSITION\", \"version\": $JSON, \"append_only\": $append_only}"
 }

@@ -60,6 +60,7 @@ quiesce() {
     *) fail "$name did not come to rest: it is $state, with the result $result" ;;
     esac
     SINCE=$since
+    to_disk
     json "$name"
     READY="{\"gives\": \"application\", \"data\": [$DATA], \"unit\": $JSON, \"was\": \"$was\"}"
 }

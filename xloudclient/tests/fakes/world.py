@@ -198,7 +198,7 @@ class World:
 
     def probe(self, timeout: float) -> Mapping[str, Any]:
         self._take('probe')
-        return {'databases': [{'quiescer': 'mysql'}]}
+        return {'databases': [{'quiescer': 'mysql'}], 'other': []}
 
     def run_hook(
         self, hook: Hook, phase: str, environment: Any, timeout: float

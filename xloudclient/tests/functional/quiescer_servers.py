@@ -243,6 +243,9 @@ class PostgreSQL(Server):
             self.port,
             '-c',
             'listen_addresses=',
+            # in its folder, so that nothing is left when it is killed
+            '-c',
+            'dynamic_shared_memory_type=mmap',
             *self.options,
         ]
 

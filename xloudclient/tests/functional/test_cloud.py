@@ -86,11 +86,17 @@ class SnapshotTest(CloudTest):
     def setUp(self) -> None:
         super().setUp()
         self.server = standing_server()
+        # a test that failed may have left a snapshot under way
+        self.cloud.wait(self.is_idle)
         self.began = time.time()
+
+    def is_idle(self) -> bool:
+        server = self.api.compute.get_server(self.server)
+        return server.task_state is None
 
     def events(self, event: str | None = None) -> list[Any]:
         """Return what happened to the server in this test."""
-        return self.events(event, self.began)
+        return self.cloud.events(self.server.id, event, self.began)
 
     def test_live_snapshot_shows_a_false_upload_before_the_capture(
         self,

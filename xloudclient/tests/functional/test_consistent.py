@@ -257,8 +257,8 @@ class TestSignals(ConsistentTestCase):
         self.addCleanup(self.writer.stop)
         self.before = self.counts()
 
-    def interrupt(self, number):
-        process = self.begin('--max-freeze', '60s')
+    def interrupt(self, number, *words):
+        process = self.begin('--max-freeze', '60s', *words)
         self.assertTrue(self.writer.is_blocked)
         process.send_signal(number)
         return process
@@ -285,6 +285,20 @@ class TestSignals(ConsistentTestCase):
         process = self.interrupt(signal.SIGKILL)
         self.writer.await_rows(2, 5)
         process.wait(10)
+
+    def test_the_next_run_clears_up_after_a_killed_one(self):
+        process = self.interrupt(signal.SIGKILL, '--hook', self.hook('h'))
+        process.wait(10)
+        self.assertEqual('pre pre', self.log.read_text().strip())
+        self.cloud.control(self.server.id, hang=None)
+        self.cloud.wait(self.is_idle, 30, 'end of the task')
+        self.consistent('--quiesce', 'mysql', '--wait')
+        self.assertIn('without cleaning up; it is clean', self.last.stderr)
+        self.assertIn('post post aborted', self.log.read_text())
+        images, volumes = self.before
+        self.assertEqual((images + 1, volumes), self.counts())
+        self.consistent('--quiesce', 'mysql')
+        self.assertNotIn('cleaning up', self.last.stderr)
 
     def test_a_stopped_client_releases_within_the_lease(self):
         self.interrupt(signal.SIGSTOP)

@@ -42,7 +42,8 @@ ALLOWED: dict[str, set[str]] = {
     'local': {'catalog', 'consistency'},
     'planning': {'cloud', 'consistency', 'guest', 'local'},
     'plugin': set(),
-    'recording': {'cloud', 'consistency', 'local'},
+    'recording': {'cloud', 'consistency'},
+    'recovery': {'cloud', 'consistency', 'local'},
     'wiring': {
         'catalog',
         'cloud',
@@ -51,6 +52,7 @@ ALLOWED: dict[str, set[str]] = {
         'local',
         'planning',
         'recording',
+        'recovery',
     },
 }
 

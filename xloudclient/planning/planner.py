@@ -1,0 +1,205 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+
+"""Makes a plan for each server."""
+
+import dataclasses
+import datetime
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from xloudclient.cloud.compute import choose_address
+from xloudclient.cloud.project import OpenStack
+from xloudclient.consistency import auto, evidence, naming
+from xloudclient.consistency.errors import (
+    CloudError,
+    Failure,
+    Misuse,
+    NotQuiesced,
+)
+from xloudclient.consistency.plan import (
+    Budget,
+    Consistency,
+    Kind,
+    Place,
+    Plan,
+    Target,
+)
+from xloudclient.guest import access
+from xloudclient.planning.wanted import (
+    Options,
+    Wanted,
+    by_metadata,
+    catalogue,
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Prepared:
+    """A plan, with how its guest is reached and what is known of its hold.
+
+    :param guest: None if nothing is to be done in the guest
+    :param measured_ms: the hold of the server's last snapshot, if known
+    """
+
+    plan: Plan
+    guest: access.Access | None = None
+    measured_ms: int | None = None
+
+
+class Planner:
+    """Makes the plans for the servers of one command."""
+
+    def __init__(
+        self,
+        options: Options,
+        wanted: Wanted,
+        cloud: OpenStack,
+        project_id: str,
+    ) -> None:
+        self.options = options
+        self.wanted = wanted
+        self.cloud = cloud
+        self.project_id = project_id
+        self.now = datetime.datetime.now(datetime.UTC)
+        self._names: set[str] = set()
+
+    def plan(self, name_or_id: str) -> Prepared:
+        """Plan the snapshot of one server.
+
+        :raises Failure: it can't be snapshotted as asked
+        """
+        server = self.cloud.servers.find(name_or_id)
+        try:
+            return self._plan(server)
+        except Failure as failure:
+            raise type(failure)(
+                f'{server["name"]}: {failure}. Nothing was touched',
+                failure.advice,
+            ) from failure
+        except CloudError as error:
+            raise Failure(
+                f'{server["name"]}: {error}. Nothing was touched'
+            ) from error
+
+    def _plan(self, server: Mapping[str, Any]) -> Prepared:
+        target = self.cloud.servers.target(server)
+        run_id = f'{self.now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}'
+        wanted = self._for(target)
+        plan = Plan(
+            target=target,
+            run_id=run_id,
+            snapshot_name=self._name(target, run_id),
+            budget=Budget(
+                self.options.max_freeze,
+                self.options.hook_timeout,
+                self.options.timeout,
+            ),
+            quiescers=wanted.quiescers,
+            hooks=wanted.hooks,
+            is_auto=wanted.is_auto,
+            catalogue=catalogue() if wanted.is_auto else {},
+            required=self._required(),
+            is_required_by_default=self.options.require is None,
+            properties=self.options.properties or {},
+            tags=tuple(self.options.tags),
+            is_protected=self.options.protected,
+            with_data_volumes=self._with_data_volumes(target),
+            continue_on_error=self.options.on_error == 'continue',
+            discard_lower=self.options.discard_lower,
+            wait=self.options.wait or self.options.protected,
+            rehearse=self.options.rehearse,
+        )
+        if len(plan.captured_volumes) > evidence.MOST_VOLUMES:
+            raise Failure(
+                f'it has more than {evidence.MOST_VOLUMES} volumes, which '
+                "can't all be recorded"
+            )
+        return self._with_guest(plan, server)
+
+    def _for(self, target: Target) -> Wanted:
+        """What is wanted of this server: nothing is held if it is idle."""
+        wanted = self.wanted
+        if target.state.is_writing:
+            if wanted.is_default and self._is_trusted(target):
+                wanted = by_metadata(wanted, target)
+            return wanted
+        for hook in wanted.hooks:
+            if hook.place is Place.GUEST:
+                raise NotQuiesced(
+                    f"the guest is {target.state}, so {hook.path} can't run "
+                    'in it'
+                )
+        return dataclasses.replace(wanted, quiescers=(), is_auto=False)
+
+    def _required(self) -> Consistency:
+        if self.options.require is not None:
+            return Consistency.of(self.options.require)
+        return auto.nominal(self.wanted.quiescers)
+
+    def _with_data_volumes(self, target: Target) -> bool:
+        asked = self.options.data_volumes or self.options.no_data_volumes
+        if asked and target.kind is Kind.VOLUME:
+            raise Misuse(
+                '--data-volumes and --no-data-volumes are for image-backed '
+                'servers; the snapshot of a volume-backed one always holds '
+                'all its volumes'
+            )
+        if self.options.no_data_volumes:
+            return False
+        return bool(self.options.data_volumes or self.options.by_default)
+
+    def _name(self, target: Target, run_id: str) -> str:
+        name = naming.fill(
+            self.options.name, target.name, target.id, run_id, self.now
+        )
+        if self._is_taken(name):
+            name = naming.distinguish(name, self.now)
+        if self._is_taken(name):
+            name = f'{name[:200]}-{run_id[-8:]}'
+        self._names.add(name)
+        return name
+
+    def _is_taken(self, name: str) -> bool:
+        return name in self._names or self.cloud.images.has_name(
+            name, self.project_id
+        )
+
+    def _is_trusted(self, target: Target) -> bool:
+        return bool(
+            self.options.trust_metadata or target.project_id == self.project_id
+        )
+
+    def _with_guest(self, plan: Plan, server: Mapping[str, Any]) -> Prepared:
+        if not plan.needs_guest:
+            return Prepared(plan)
+        options = self.options
+        trusted = self._is_trusted(plan.target)
+        metadata = plan.target.metadata if trusted else {}
+        host = options.ssh_host or metadata.get('xloud:ssh_host')
+        guest = access.read(
+            host
+            or choose_address(
+                server, options.address_type or '', options.family
+            ),
+            options,
+            metadata,
+        )
+        plan = dataclasses.replace(plan, address=guest.address)
+        measured = None
+        if plan.is_auto or plan.quiescers:
+            measured = self.cloud.images.last_hold_ms(
+                plan.target.id, self.project_id
+            )
+        return Prepared(plan, guest, measured)

@@ -1,0 +1,65 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+
+"""What a plan would do, for ``--dry-run``."""
+
+from collections.abc import Iterator
+
+from xloudclient.consistency.plan import Kind, Place, Plan, Quiescer
+
+
+def steps(plan: Plan) -> Iterator[tuple[str, str, str, str]]:
+    """Tell what a run would do, one row a step.
+
+    :returns: server, step, what, limit
+    """
+    limit = f'{plan.budget.hook:g} s'
+    here, guest = (
+        [hook for hook in plan.hooks if hook.place is place]
+        for place in (Place.HERE, Place.GUEST)
+    )
+    rows = [('pre hook', h.path, limit) for h in here if h.pre]
+    rows += [('guest pre hook', h.path, limit) for h in guest if h.pre]
+    if plan.is_auto:
+        rows.append(('quiesce', 'auto (chosen in the guest)', limit))
+    rows += [('quiesce', _described(q), limit) for q in plan.quiescers]
+    rows.append(('capture', _captured(plan), f'{plan.budget.total:g} s'))
+    if plan.is_auto or plan.quiescers:
+        freeze = f'{plan.budget.max_freeze:g} s since the first lock'
+        rows.append(('verify and release', 'in reverse order', freeze))
+    rows += [
+        ('guest post hook', h.path, limit) for h in reversed(guest) if h.post
+    ]
+    rows += [('post hook', h.path, limit) for h in reversed(here) if h.post]
+    rows.append(('record', f'required: {_required(plan)}', ''))
+    for row in rows:
+        yield plan.target.name, *row
+
+
+def _described(quiescer: Quiescer) -> str:
+    return ' '.join(
+        [quiescer.name, *(f'{key}={value}' for key, value in quiescer.options)]
+    )
+
+
+def _captured(plan: Plan) -> str:
+    ids = [volume.id for volume in plan.captured_volumes]
+    disks = ['root disk'] if plan.target.kind is Kind.IMAGE else []
+    disks += [f'volume {one}' for one in ids]
+    return f'{", ".join(disks)} as {plan.snapshot_name}'
+
+
+def _required(plan: Plan) -> str:
+    if plan.is_auto and plan.is_required_by_default:
+        return 'what auto finds'
+    return str(plan.required)

@@ -1,0 +1,187 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+
+"""What the options ask for, the same for every server."""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from xloudclient.consistency import naming
+from xloudclient.consistency.errors import Misuse, NotQuiesced
+from xloudclient.consistency.plan import (
+    Consistency,
+    Hook,
+    Place,
+    Quiescer,
+    Target,
+)
+from xloudclient.guest import quiescers
+from xloudclient.local import trust
+
+
+class Options(Protocol):
+    """The options of a command, as its parser leaves them; in seconds."""
+
+    servers: list[str]
+    name: str
+    properties: dict[str, str] | None
+    tags: list[str]
+    protected: bool
+    data_volumes: bool
+    no_data_volumes: bool
+    by_default: bool
+    quiescers: list[str] | None
+    require: str | None
+    discard_lower: bool
+    on_error: str
+    max_freeze: float
+    rehearse: bool
+    hooks: list[tuple[str, str]] | None
+    hook_timeout: float
+    hook_env: list[str]
+    login: str | None
+    port: int | None
+    identity: str | None
+    ssh_options: Sequence[str]
+    trust_metadata: bool
+    address_type: str | None
+    ssh_host: str | None
+    family: int
+    timeout: float
+    wait: bool
+    concurrency: int
+    events: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the options ask for, the same for every server."""
+
+    quiescers: tuple[Quiescer, ...]
+    is_auto: bool
+    is_default: bool
+    hooks: tuple[Hook, ...]
+
+    @classmethod
+    def of(cls, options: Options) -> 'Wanted':
+        """Read the options.
+
+        :raises Misuse: one makes no sense; HookRefused: a file may not run
+        """
+        naming.check(options.name, several=len(options.servers) > 1)
+        words = options.quiescers or ['auto']
+        return cls(
+            quiescers=read_quiescers(words),
+            is_auto='auto' in words,
+            is_default=options.quiescers is None,
+            hooks=tuple(
+                _hook(option, path) for option, path in options.hooks or ()
+            ),
+        )
+
+
+def read_quiescers(words: Sequence[str]) -> tuple[Quiescer, ...]:
+    """Read the values of ``--quiesce``; ``auto`` and ``none`` give none.
+
+    :raises Misuse: one is unknown or has a wrong option
+    """
+    if len(words) > 1 and {'auto', 'none'} & set(words):
+        raise Misuse('--quiesce: auto and none stand alone')
+    return tuple(
+        _quiescer(word) for word in words if word not in ('auto', 'none')
+    )
+
+
+def _quiescer(word: str) -> Quiescer:
+    name, *pairs = word.split(',')
+    options = {}
+    for pair in pairs:
+        key, equals, value = pair.partition('=')
+        if not equals:
+            raise Misuse(f'--quiesce {word}: {pair!r} is not <key>=<value>')
+        options[key] = value
+    if '/' in name:
+        return Quiescer(name, _script(name), tuple(options.items()), None)
+    if name not in quiescers.NAMES:
+        known = ', '.join(sorted(quiescers.NAMES))
+        raise Misuse(
+            f'--quiesce: there is no quiescer {name!r} (there are auto, '
+            f'none, {known}; a path needs a /)'
+        )
+    if problem := quiescers.check(name, options):
+        raise Misuse(f'--quiesce {name}: {problem}')
+    companion = ''
+    if name == 'pair':
+        companion = _script(options.pop('file'))
+    return built_in(name, options, companion)
+
+
+def built_in(
+    name: str, options: Mapping[str, str] | None = None, companion: str = ''
+) -> Quiescer:
+    """Return a quiescer that we bring."""
+    return Quiescer(
+        name,
+        quiescers.script(name),
+        tuple((options or {}).items()),
+        Consistency.of(quiescers.GIVES[name]),
+        companion,
+    )
+
+
+def _script(path: str) -> str:
+    trust.check(path)
+    try:
+        with open(path, encoding='utf-8') as file:
+            return file.read()
+    except UnicodeDecodeError as error:
+        raise NotQuiesced(
+            f'{path} is not a text file; what is sent to a guest must be a '
+            'script'
+        ) from error
+
+
+def _hook(option: str, path: str) -> Hook:
+    path = os.path.abspath(path)
+    trust.check(path)
+    place = Place.GUEST if option.startswith('--guest') else Place.HERE
+    return Hook(
+        path,
+        place,
+        pre=None if 'post' in option else 'pre',
+        post=None if 'pre' in option else 'post',
+    )
+
+
+def catalogue() -> dict[str, Quiescer]:
+    """The quiescers that ``auto`` may choose from: they need no option."""
+    return {
+        name: built_in(name)
+        for name in quiescers.NAMES
+        if not quiescers.check(name, {})
+    }
+
+
+def by_metadata(wanted: Wanted, target: Target) -> Wanted:
+    """Follow ``xloud:quiesce``, which may name built-in quiescers only."""
+    word = target.metadata.get('xloud:quiesce', '')
+    if not word or word == 'auto':
+        return wanted
+    if '/' in word or word.startswith('pair'):
+        raise Misuse(
+            f'its metadata xloud:quiesce={word!r} names no built-in quiescer'
+        )
+    chosen = read_quiescers([word])
+    return dataclasses.replace(wanted, quiescers=chosen, is_auto=False)
