@@ -10,3 +10,5 @@
 #  License for the specific language governing permissions and limitations
 #  under the License.
 
+
+"""argparse in, table out: the only modules that entry points name."""

@@ -10,3 +10,5 @@
 #  License for the specific language governing permissions and limitations
 #  under the License.
 
+
+"""Stand-ins for what real parts can't be made to do."""

@@ -70,7 +70,9 @@ def ssh_config(guest: Any) -> Iterator[dict[str, str]]:
         yield {'PATH': f'{folder}:{os.environ["PATH"]}'}
 
 
-def show_timeline(cloud: Cloud, server: Any, writer: Writer, path: str) -> None:
+def show_timeline(
+    cloud: Cloud, server: Any, writer: Writer, path: str
+) -> None:
     """What the client said, what the cloud did, and what the writer felt."""
     with open(path, encoding='utf-8') as file:
         events = [json.loads(line) for line in file]
@@ -105,10 +107,13 @@ def main() -> None:
         guest.start_mariadb()
         cloud.control(server.id, **ORDERS)
         writer = Writer(guest)
-        with ssh_config(guest) as environ, tempfile.TemporaryDirectory() as tmp:
+        with (
+            ssh_config(guest) as environ,
+            tempfile.TemporaryDirectory() as folder,
+        ):
             type_in(cloud, 'server', 'list', environ=environ)
             say('The snapshot')
-            events = f'{tmp}/events.jsonl'
+            events = f'{folder}/events.jsonl'
             type_in(
                 cloud, 'server', 'snapshot', 'consistent', '--wait', 'db',
                 '--events', events, environ=environ,

@@ -62,8 +62,12 @@ class TestCaptureRule(base.FunctionalTestCase):
         finally:
             writer.stop()
         self.cloud.wait(
-            lambda: 'captured'
-            in [e.event for e in self.cloud.events(self.server.id)[before:]],
+            lambda: (
+                'captured'
+                in [
+                    e.event for e in self.cloud.events(self.server.id)[before:]
+                ]
+            ),
             30,
             'capture',
         )
