@@ -42,6 +42,7 @@ quiesce() {
         need runuser
         RUN_AS=${user:-postgres}
         id "$RUN_AS" >/dev/null 2>&1 || RUN_AS=postgres
+        id "$RUN_AS" >/dev/null 2>&1 || RUN_AS=''
     fi
     answer=$(ask "SELECT current_setting('server_version'), pg_postmaster_start_time(),
         current_setting('fsync'), current_setting('full_page_writes'), current_setting('data_directory')") || {

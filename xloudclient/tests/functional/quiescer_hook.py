@@ -159,7 +159,7 @@ class HookTestCase(testtools.TestCase):
     def need(self, *programs):
         for program in programs:
             if not shutil.which(program, path=SEARCH_PATH):
-                self.skipTest(f'{program} is not installed')
+                self.fail(f'{program} is not installed: see tools/prepare')
 
     def assert_refused(self, hook, code, sentence):
         """It printed nothing, said why in one line, and left nothing."""

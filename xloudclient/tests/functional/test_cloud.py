@@ -36,7 +36,7 @@ class CloudTest(testtools.TestCase):
     def setUp(self) -> None:
         super().setUp()
         if fixture.missing():
-            self.skipTest(fixture.missing())
+            self.fail(fixture.missing())
         self.room = self.useFixture(fixture.CloudFixture())
         self.cloud = self.room.cloud
         self.api = self.cloud.connection('demo')
@@ -187,7 +187,7 @@ class SnapshotTest(CloudTest):
 
     def test_quiesce_runs_the_hook_in_the_guest(self) -> None:
         if self.cloud.guests_off:
-            self.skipTest(self.cloud.guests_off)
+            self.fail(self.cloud.guests_off)
         server = self.room.server(
             image=self.room.image(
                 hw_qemu_guest_agent='yes', os_require_quiesce='yes'
@@ -260,7 +260,7 @@ class GuestTest(CloudTest):
     def setUp(self) -> None:
         super().setUp()
         if self.cloud.guests_off:
-            self.skipTest(self.cloud.guests_off)
+            self.fail(self.cloud.guests_off)
 
     def test_guest_sees_its_disks(self) -> None:
         server = self.room.server(data_volumes=1)
@@ -287,7 +287,7 @@ class GuestTest(CloudTest):
 
     def test_mariadb_belongs_to_its_guest_and_ends_with_it(self) -> None:
         if not fixture.has_command('mariadbd'):
-            self.skipTest('mariadbd is not installed')
+            self.fail('mariadbd is not installed')
         server = self.room.server()
         guest = self.cloud.guest(server)
         guest.start_mariadb()
@@ -390,7 +390,7 @@ class EndTest(testtools.TestCase):
     def setUp(self) -> None:
         super().setUp()
         if fixture.missing():
-            self.skipTest(fixture.missing())
+            self.fail(fixture.missing())
 
     def test_killed_owner_leaves_no_process_and_no_folder(self) -> None:
         owner = subprocess.Popen(

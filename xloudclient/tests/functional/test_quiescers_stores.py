@@ -249,7 +249,7 @@ class TestRedisWithPassword(quiescer_hook.HookTestCase):
 
     def test_the_password_comes_from_a_file(self):
         if missing := quiescer_servers.Redis.missing():
-            self.skipTest(f'{missing} is not installed')
+            self.fail(f'{missing} is not installed: see tools/prepare')
         server = quiescer_servers.Redis()
         self.addCleanup(server.remove)
         server.ask('CONFIG SET requirepass secret')

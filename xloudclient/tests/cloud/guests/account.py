@@ -96,7 +96,8 @@ def _file(where: layout.Layout) -> pathlib.Path:
 
 
 def _choose(where: layout.Layout) -> Account:
-    sshd = shutil.which('sshd', path=SYSTEM_PATH)
+    path = f'{os.environ.get("PATH", "")}:{SYSTEM_PATH}'
+    sshd = shutil.which(os.environ.get('SSHD', 'sshd'), path=path)
     if not sshd:
         return Account(off='no sshd is installed')
     wrapper = _wrapper()
