@@ -41,11 +41,11 @@ from xloudclient.local.signals import Interruption, interruptible
 from xloudclient.local.turns import Turns
 from xloudclient.planning import planner, steps
 from xloudclient.planning.wanted import Options, Wanted
-from xloudclient.recovery import Recovery
+from xloudclient.recovery import Recovered, Recovery
 
 LOG = logging.getLogger(__name__)
 
-__all__ = ('Failure', 'Wired', 'exit_code', 'prepare')
+__all__ = ('Failure', 'Wired', 'exit_code', 'prepare', 'recover')
 
 
 class Wired:
@@ -112,8 +112,8 @@ class Wired:
         plan = prepared.plan
         folder = runs_folder(os.environ)
         hooks = LocalHooks(os.environ, self._options.hook_env)
-        recovery = Recovery(self._cloud, hooks, folder)
-        for text in recovery.recover(plan.target.id):
+        recovery = Recovery(self._cloud, hooks, folder, clock.utc)
+        for text in recovery.recover_server(plan.target.id):
             LOG.warning('%s: %s', plan.target.name, text)
         journal = FileJournal(folder, plan.run_id, clock.utc)
         journal.begin(plan.target.id, name=plan.target.name)
@@ -153,12 +153,28 @@ def prepare(client_manager: Any, options: Options, verbosity: int) -> Wired:
     return Wired(prepared, conn, cloud, options, progress)
 
 
+def recover(client_manager: Any, run_id: str | None) -> list[Recovered]:
+    """Recover one dead run, or all of this user's.
+
+    :raises Failure: there is no such run, or it lives
+    """
+    with interruptible(lambda: None) as interruption:
+        clock = SystemClock(interruption)
+        recovery = Recovery(
+            OpenStack(client_manager.sdk_connection),
+            LocalHooks(os.environ),
+            runs_folder(os.environ),
+            clock.utc,
+        )
+        return list(recovery.recover(run_id))
+
+
 def _guest(prepared: planner.Prepared) -> Guest:
     if prepared.guest is None:
         return NoGuest()
     return SshGuest(prepared.guest, prepared.plan.run_id)
 
 
-def exit_code(outcomes: Sequence[Outcome]) -> ExitCode:
-    """The most urgent code of several servers."""
+def exit_code(outcomes: Sequence[Outcome | Recovered]) -> ExitCode:
+    """The most urgent code of several servers or runs."""
     return most_urgent([outcome.exit_code for outcome in outcomes])

@@ -48,7 +48,7 @@ autoprogram_cliff_ignored = [
 
 man_pages = [
     (
-        'index',
+        'cli/index',
         'openstack-xloudclient',
         'Application-consistent snapshots of OpenStack servers',
         ['OpenStack contributors'],

@@ -11,7 +11,7 @@
 #  under the License.
 
 
-"""server snapshot create | consistent"""
+"""server snapshot create | consistent | recover"""
 
 import argparse
 import logging
@@ -43,14 +43,37 @@ LONG_COLUMNS = (
     'Run ID',
     'Reason',
 )
+RECOVER_COLUMNS = ('Run ID', 'Server ID', 'Status', 'Reason')
 PLAN_COLUMNS = ('Server', 'Step', 'What', 'Limit')
 
 
-class SnapshotServers(command.Lister):
-    """What both commands share: prepare, run, show, exit code."""
+class FailureLister(command.Lister):
+    """Shows its rows, and then has an exit code of its own."""
 
     log = LOG
     _exit_code = 0
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        """Show the result, then return the exit code that it has."""
+        from xloudclient import wiring
+
+        try:
+            super().run(parsed_args)
+        except wiring.Failure as failure:
+            self.log.error('%s', sentence(failure))
+            return int(failure.exit_code)
+        return self._exit_code
+
+    def say(self, message: str, exit_code: int) -> None:
+        """Exit code 6 is said whatever -q and the log level are."""
+        if exit_code == 6:
+            self.app.stderr.write(message + '\n')
+        elif exit_code:
+            self.log.error('%s', message)
+
+
+class SnapshotServers(FailureLister):
+    """What create and consistent share: prepare, run, show."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
@@ -66,17 +89,6 @@ class SnapshotServers(command.Lister):
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         raise NotImplementedError
 
-    def run(self, parsed_args: argparse.Namespace) -> int:
-        """Show the result, then return the exit code that it has."""
-        from xloudclient import wiring
-
-        try:
-            super().run(parsed_args)
-        except wiring.Failure as failure:
-            self.log.error('%s', sentence(failure))
-            return int(failure.exit_code)
-        return self._exit_code
-
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[Sequence[str], Iterable[Any]]:
@@ -91,15 +103,8 @@ class SnapshotServers(command.Lister):
         self._exit_code = int(wiring.exit_code(outcomes))
         for outcome in outcomes:
             if outcome.message:
-                self._say(outcome)
+                self.say(outcome.message, outcome.exit_code)
         return show(outcomes, parsed_args.long)
-
-    def _say(self, outcome: Any) -> None:
-        """Exit code 6 is said whatever -q and the log level are."""
-        if outcome.exit_code == 6:
-            self.app.stderr.write(outcome.message + '\n')
-        elif outcome.exit_code:
-            self.log.error('%s', outcome.message)
 
     @property
     def verbosity(self) -> int:
@@ -147,6 +152,43 @@ class CreateConsistentServerSnapshot(SnapshotServers):
         options.add_hooks(parser)
         options.add_guest_access(parser)
         options.add_run(parser)
+
+
+class RecoverServerSnapshot(FailureLister):
+    _description = _(
+        """Finish or undo what interrupted snapshots left behind
+
+        A run that was killed is put right by the next one on its server, or
+        by this command: hooks whose post never ran, snapshots that were
+        requested and not proven, evidence that was not yet written. The
+        guest itself needs no recovery: it released on its own.
+
+        Example: openstack server snapshot recover"""
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument(
+            'run',
+            metavar='<run>',
+            nargs='?',
+            help=_('Run to recover (ID; default: all that need it)'),
+        )
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[Sequence[str], Iterable[Any]]:
+        from xloudclient import wiring
+
+        recovered = wiring.recover(self.app.client_manager, parsed_args.run)
+        self._exit_code = int(wiring.exit_code(recovered))
+        for one in recovered:
+            self.say(f'{one.reason}. {one.advice}'.strip(), one.exit_code)
+        return RECOVER_COLUMNS, [
+            (one.run_id, one.server_id, str(one.state), one.reason)
+            for one in recovered
+        ]
 
 
 def sentence(failure: Exception) -> str:

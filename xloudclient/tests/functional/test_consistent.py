@@ -293,7 +293,7 @@ class TestSignals(ConsistentTestCase):
         self.cloud.control(self.server.id, hang=None)
         self.cloud.wait(self.is_idle, 30, 'end of the task')
         self.consistent('--quiesce', 'mysql', '--wait')
-        self.assertIn('without cleaning up; it is clean', self.last.stderr)
+        self.assertIn('without cleaning up; it is clean now', self.last.stderr)
         self.assertIn('post post aborted', self.log.read_text())
         images, volumes = self.before
         self.assertEqual((images + 1, volumes), self.counts())

@@ -1,0 +1,196 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+
+import json
+import pathlib
+from unittest import mock
+
+import fixtures
+import testtools
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xloudclient.consistency.errors import (
+    Busy,
+    ExitCode,
+    Misuse,
+    ReleaseFailed,
+    ReplyLost,
+)
+from xloudclient.consistency.ports import (
+    HookOutcome,
+    HookState,
+    Requested,
+)
+from xloudclient.local import runs
+from xloudclient.local.journal import FileJournal
+from xloudclient.recovery import Recovery, Remains, State
+
+PRE = {
+    'event': 'pre-hook',
+    'path': '/hook',
+    'at': 'here',
+    'post': 'post',
+    'environment': {'XLOUD_RUN_ID': 'r'},
+}
+REQUEST = {'event': 'request', 'name': 'n'}
+PROVEN = {
+    'event': 'proven',
+    'image': 'i',
+    'properties': {'xloud_image': 'i'},
+    'tags': ['t'],
+}
+
+
+class RecoveryTestCase(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.cloud = mock.Mock()
+        self.cloud.find_run.return_value = Requested('i')
+        self.cloud.remove.return_value = ()
+        self.hooks = mock.Mock()
+        self.hooks.run.return_value = HookOutcome(HookState.SUCCEEDED)
+        self.recovery = Recovery(
+            self.cloud, self.hooks, self.folder, lambda: 'now'
+        )
+
+    def dead(self, *events, run_id='r', server='s'):
+        lines = [{'event': 'begin', 'server': server}, *events]
+        text = ''.join(json.dumps(line) + '\n' for line in lines)
+        (self.folder / f'{run_id}{runs.SUFFIX}').write_text(text)
+
+    def recover(self):
+        [done] = self.recovery.recover()
+        return done
+
+    @property
+    def journals(self):
+        return [path.name for path in self.folder.iterdir()]
+
+
+class TestRecovery(RecoveryTestCase):
+    def test_the_post_of_a_hook_that_began_runs(self):
+        self.dead(PRE)
+        self.assertEqual(State.RECOVERED, self.recover().state)
+        hook, phase, told, _ = self.hooks.run.call_args.args
+        self.assertEqual(('/hook', 'post'), (hook.path, phase))
+        self.assertEqual('aborted', told['XLOUD_RESULT'])
+        self.assertEqual([], self.journals)
+
+    def test_a_post_that_ran_does_not_run_again(self):
+        self.dead(PRE, {'event': 'post-hook', 'path': '/hook'})
+        self.recover()
+        self.hooks.run.assert_not_called()
+
+    def test_a_post_that_fails_is_exit_6_and_stays(self):
+        self.dead(PRE)
+        self.hooks.run.return_value = HookOutcome(HookState.FAILED, 'why')
+        done = self.recover()
+        self.assertEqual(ExitCode.RELEASE_FAILED, done.exit_code)
+        self.assertEqual(['r.jsonl'], self.journals)
+        error = self.assertRaises(
+            ReleaseFailed, list, self.recovery.recover_server('s')
+        )
+        self.assertIn('MAY STILL BE BLOCKED', str(error))
+
+    def test_a_snapshot_that_was_not_proven_is_deleted(self):
+        self.dead(REQUEST)
+        self.assertEqual(State.RECOVERED, self.recover().state)
+        self.cloud.remove.assert_called_once_with(Requested('i'))
+
+    def test_what_cannot_be_deleted_is_named_and_stays(self):
+        self.dead(REQUEST)
+        self.cloud.remove.return_value = ('openstack image delete i',)
+        done = self.recover()
+        self.assertEqual(State.FAILED, done.state)
+        self.assertIn('openstack image delete i', done.reason)
+        self.assertEqual(['r.jsonl'], self.journals)
+
+    def test_a_cloud_that_does_not_answer_leaves_it(self):
+        self.dead(REQUEST)
+        self.cloud.find_run.side_effect = ReplyLost('504')
+        self.assertEqual(State.FAILED, self.recover().state)
+        self.assertEqual(['r.jsonl'], self.journals)
+
+    def test_evidence_is_written_once_the_upload_has_ended(self):
+        self.dead(REQUEST, PROVEN)
+        self.cloud.images.get.return_value = {'status': 'saving'}
+        self.assertEqual(State.WAITING, self.recover().state)
+        self.cloud.images.get.return_value = {'status': 'active'}
+        self.assertEqual(State.RECOVERED, self.recover().state)
+        self.cloud.record.assert_called_once_with(
+            'i', {'xloud_image': 'i'}, ['t']
+        )
+        self.cloud.remove.assert_not_called()
+
+    def test_evidence_that_is_there_is_not_written_again(self):
+        self.dead(PROVEN)
+        self.cloud.images.get.return_value = {
+            'status': 'active',
+            'xloud_image': 'i',
+        }
+        self.recover()
+        self.cloud.record.assert_not_called()
+
+    def test_an_image_that_vanished_is_told_once(self):
+        self.dead(PROVEN)
+        self.cloud.images.get.return_value = None
+        self.assertIn('vanished', self.recover().reason)
+        self.assertEqual([], self.journals)
+
+    def test_only_the_runs_of_the_server_are_looked_at(self):
+        self.dead(REQUEST, server='other')
+        self.assertEqual([], list(self.recovery.recover_server('s')))
+
+    def test_a_run_that_is_not_there(self):
+        self.assertRaises(Misuse, self.recovery.recover, 'x')
+
+    def test_a_run_that_lives(self):
+        journal = FileJournal(self.folder, 'x', lambda: 'now')
+        journal.begin('s')
+        self.addCleanup(journal.close, True)
+        self.assertRaises(Busy, self.recovery.recover, 'x')
+
+
+class TestDamage(RecoveryTestCase):
+    def test_a_journal_cut_at_any_byte_tells_of_what_was_begun(self):
+        self.dead(PRE, REQUEST, PROVEN)
+        whole = (self.folder / 'r.jsonl').read_bytes()
+        ends = [at for at, byte in enumerate(whole) if byte == ord('\n')]
+        for size in range(len(whole)):
+            remains = Remains.of(runs.parse('r', whole[:size]))
+            lines = sum(end <= size for end in ends)
+            self.assertEqual(lines > 1, bool(remains.hooks), size)
+            self.assertEqual(lines > 2, remains.is_requested, size)
+            self.assertEqual(lines > 3, remains.proven is not None, size)
+
+    @settings(max_examples=50, deadline=None)
+    @given(
+        st.lists(
+            st.dictionaries(
+                st.sampled_from([*PRE, *PROVEN, 'server']),
+                st.one_of(
+                    st.none(),
+                    st.sampled_from(['pre-hook', 'proven', 'request', 'here']),
+                    st.lists(st.text()),
+                    st.dictionaries(st.text(), st.text()),
+                ),
+            )
+        )
+    )
+    def test_lines_of_any_shape_tell_what_they_can(self, events):
+        remains = Remains.of(runs.Record('r', 's', tuple(events)))
+        for hook, environment in remains.hooks:
+            self.assertIsInstance(hook.path, str)
+            self.assertIsInstance(environment, dict)
