@@ -140,7 +140,7 @@ class Recovery:
         :raises ReleaseFailed: something may still be held
         :raises Failure: something half-made could not be removed
         """
-        for record in runs.dead_runs(self.folder):
+        for record in self._dead_runs():
             if record.server_id == server_id:
                 yield from self._before_a_run(self._recover(record))
 
@@ -159,14 +159,25 @@ class Recovery:
         """
         found = [
             record
-            for record in runs.dead_runs(self.folder)
+            for record in self._dead_runs()
             if run_id in (None, record.run_id)
         ]
         if run_id is not None and not found:
             if (self.folder / f'{run_id}{runs.SUFFIX}').exists():
-                raise Busy(f'run {run_id} is at work', 'Try again later.')
+                raise Busy(
+                    f'run {run_id} is at work, or is of another project',
+                    'Try again later, or with the credentials it had.',
+                )
             raise Misuse(f'there is no run {run_id!r} to be recovered')
         return map(self._recover, found)
+
+    def _dead_runs(self) -> Iterator[runs.Record]:
+        """Yield the dead runs of this project: another cloud's answer to
+        what has become of a snapshot would be wrong."""
+        place = self.cloud.place
+        for record in runs.dead_runs(self.folder):
+            if record.events and record.events[0].get('place') == place:
+                yield record
 
     def _recover(self, record: runs.Record) -> Recovered:
         journal = FileJournal(self.folder, record.run_id, self.utc)

@@ -116,7 +116,9 @@ class Wired:
         for text in recovery.recover_server(plan.target.id):
             LOG.warning('%s: %s', plan.target.name, text)
         journal = FileJournal(folder, plan.run_id, clock.utc)
-        journal.begin(plan.target.id, name=plan.target.name)
+        journal.begin(
+            plan.target.id, name=plan.target.name, place=self._cloud.place
+        )
         is_done = False
         try:
             world = World(

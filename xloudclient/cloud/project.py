@@ -30,9 +30,16 @@ class OpenStack:
     """What a run needs of one OpenStack project."""
 
     def __init__(self, conn: connection.Connection) -> None:
+        self._conn = conn
         self.servers = Servers(conn)
         self.images = Images(conn)
         self.volumes = VolumeSnapshots(conn)
+
+    @property
+    def place(self) -> str:
+        """Which project of which cloud this is, for the journal."""
+        endpoint = self._conn.compute.get_endpoint()
+        return f'{self._conn.current_project_id} at {endpoint}'
 
     def request(self, plan: Plan, properties: Mapping[str, str]) -> Requested:
         try:

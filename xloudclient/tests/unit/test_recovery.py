@@ -56,7 +56,7 @@ class RecoveryTestCase(testtools.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        self.cloud = mock.Mock()
+        self.cloud = mock.Mock(place='here')
         self.cloud.find_run.return_value = Requested('i')
         self.cloud.remove.return_value = ()
         self.hooks = mock.Mock()
@@ -65,8 +65,9 @@ class RecoveryTestCase(testtools.TestCase):
             self.cloud, self.hooks, self.folder, lambda: 'now'
         )
 
-    def dead(self, *events, run_id='r', server='s'):
-        lines = [{'event': 'begin', 'server': server}, *events]
+    def dead(self, *events, run_id='r', server='s', place='here'):
+        begin = {'event': 'begin', 'server': server, 'place': place}
+        lines = [begin, *events]
         text = ''.join(json.dumps(line) + '\n' for line in lines)
         (self.folder / f'{run_id}{runs.SUFFIX}').write_text(text)
 
@@ -152,6 +153,12 @@ class TestRecovery(RecoveryTestCase):
     def test_only_the_runs_of_the_server_are_looked_at(self):
         self.dead(REQUEST, server='other')
         self.assertEqual([], list(self.recovery.recover_server('s')))
+
+    def test_a_run_of_another_cloud_is_left_alone(self):
+        self.dead(REQUEST, place='there')
+        self.assertEqual([], list(self.recovery.recover()))
+        self.assertRaises(Busy, self.recovery.recover, 'r')
+        self.assertEqual(['r.jsonl'], self.journals)
 
     def test_a_run_that_is_not_there(self):
         self.assertRaises(Misuse, self.recovery.recover, 'x')
