@@ -21,9 +21,10 @@ make it right, and each has its module:
 
 * :mod:`.capture`: the moment is not when the API replies. What is seen of
   the image and the volume snapshots decides when it has passed.
-* :mod:`.evidence`: the hold is *proven*. Each holder is asked between the
+* :mod:`.proof`: the hold is *proven*. Each holder is asked between the
   capture and its release whether it still holds what it locked. What is
-  written on the image is what was shown, never what was asked for.
+  written on the image (:mod:`.evidence`) is what was shown, never what was
+  asked for.
 * :mod:`.hold`: everything that was started is released, in reverse, whatever
   happens. :mod:`.run` is the only loop, and every way out goes through it.
 

@@ -28,7 +28,6 @@ from xloudclient.consistency.errors import (
     NotQuiesced,
     ReleaseFailed,
 )
-from xloudclient.consistency.evidence import Holder
 from xloudclient.consistency.plan import Hook, Place, Plan, Quiescer
 from xloudclient.consistency.ports import (
     HookOutcome,
@@ -36,6 +35,7 @@ from xloudclient.consistency.ports import (
     HookState,
     World,
 )
+from xloudclient.consistency.proof import Holder
 
 #: Seconds after which a guest that is not heard releases on its own.
 LEASE_SECONDS = 15.0

@@ -17,9 +17,9 @@ import dataclasses
 import enum
 
 from xloudclient.consistency.errors import ExitCode, Failure
-from xloudclient.consistency.evidence import Proof
 from xloudclient.consistency.plan import Consistency, Plan
 from xloudclient.consistency.ports import Requested
+from xloudclient.consistency.proof import Proof
 
 
 class Status(enum.StrEnum):

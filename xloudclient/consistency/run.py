@@ -33,6 +33,7 @@ from xloudclient.consistency.hold import Hold
 from xloudclient.consistency.outcome import Outcome, Progress, Result
 from xloudclient.consistency.plan import Kind, Plan
 from xloudclient.consistency.ports import GuestFacts, World
+from xloudclient.consistency.proof import Proof, prove, prove_idle
 from xloudclient.consistency.taking import Taking
 
 LOG = logging.getLogger(__name__)
@@ -223,7 +224,7 @@ class Run:
         if self.plan.is_protected:
             self.taking.protect()
 
-    def _claims(self, proof: evidence.Proof) -> dict[str, str]:
+    def _claims(self, proof: Proof) -> dict[str, str]:
         is_image = self.plan.target.kind is Kind.IMAGE
         requested = self.taking.requested
         return evidence.proven_properties(
@@ -245,14 +246,14 @@ class Run:
         if self.progress.is_active:
             self.world.reporter.step('active')
 
-    def _prove(self) -> evidence.Proof:
+    def _prove(self) -> Proof:
         state = self.plan.target.state
         if not state.is_writing:
-            return evidence.prove_idle(state, self.taking.state_now())
+            return prove_idle(state, self.taking.state_now())
         lapses = list(self.hold.lapses)
         if isinstance(self.progress.failure, OutOfTime):
             lapses.append('released before the capture: out of time')
-        return evidence.prove(self.plan, self.facts, self.hold.holders, lapses)
+        return prove(self.plan, self.facts, self.hold.holders, lapses)
 
     # Time
 

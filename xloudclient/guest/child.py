@@ -19,8 +19,8 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping
 
-from xloudclient.consistency.evidence import evidence
 from xloudclient.consistency.ports import Evidence, Released
+from xloudclient.consistency.proof import read_line
 from xloudclient.guest.protocol import LOG_CHARACTERS, mend, quote
 
 #: Evidence is one line of at most so many bytes, says the contract of hooks.
@@ -92,7 +92,7 @@ class Child:
         line = json.loads(self.answer) if self.answer else {}
         if not isinstance(line, dict):
             raise ValueError('not an object')
-        return evidence(line)
+        return read_line(line)
 
     def released(self) -> Released:
         """Judge whether it is known that nothing of it is held any more."""
