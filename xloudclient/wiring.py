@@ -111,7 +111,11 @@ class Wired:
     ) -> Outcome:
         plan = prepared.plan
         folder = runs_folder(os.environ)
-        hooks = LocalHooks(os.environ, self._options.hook_env)
+        hooks = LocalHooks(
+            os.environ,
+            self._options.hook_env,
+            is_interrupted=lambda: bool(clock.interrupted),
+        )
         recovery = Recovery(self._cloud, hooks, folder, clock.utc)
         for text in recovery.recover_server(plan.target.id):
             LOG.warning('%s: %s', plan.target.name, text)

@@ -127,6 +127,7 @@ class Hold:
             environment=self.environment(),
         )
         outcome = self._call(hook, 'pre', {})
+        self._remaining()
         if outcome.state is HookState.NOT_NOW:
             raise Busy(
                 f'the pre hook {hook.path} says not now', 'Try again later.'

@@ -67,15 +67,19 @@ class HookGroup:
         quoted = escape(text[-QUOTED_CHARACTERS:])
         return f'; it said: {quoted}' if quoted else ''
 
-    def ends_within(self, seconds: float) -> bool:
+    def ends_within(
+        self, seconds: float, is_unwanted: Callable[[], bool] = bool
+    ) -> bool:
         """Wait for the hook itself, and read on; say whether it ended.
+
+        :param is_unwanted: ends the wait early; never, by default
 
         The end of its output is no sign: a process that it left behind may
         keep the pipe open for ever.
         """
         deadline = time.monotonic() + seconds
         while not self._has_ended():
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= deadline or is_unwanted():
                 return False
             self._read(POLL_SECONDS)
         return True

@@ -16,7 +16,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from xloudclient.consistency.errors import HookRefused
 from xloudclient.consistency.plan import Hook
@@ -41,6 +41,7 @@ class LocalHooks:
     :param environ: our own environment
     :param passed: names of further variables that hooks get (--hook-env)
     :param grace: seconds from SIGTERM to SIGKILL
+    :param is_interrupted: a signal came, which ends a pre hook early
     """
 
     def __init__(
@@ -48,11 +49,13 @@ class LocalHooks:
         environ: Mapping[str, str],
         passed: Sequence[str] = (),
         grace: float = GRACE_SECONDS,
+        is_interrupted: Callable[[], bool] = bool,
     ) -> None:
         names = (*KEPT_VARIABLES, *passed)
         self._kept = {n: environ[n] for n in names if n in environ}
         self._kept.setdefault('PATH', os.defpath)
         self._grace = grace
+        self._is_interrupted = is_interrupted
 
     def run(
         self,
@@ -74,7 +77,9 @@ class LocalHooks:
         try:
             command = [check(hook.path), *filter(None, [argument])]
             group = HookGroup(command, {**self._kept, **environment})
-            state, reason = self._see_through(group, timeout)
+            # what undoes is never cut short
+            is_unwanted = self._is_interrupted if phase == 'pre' else bool
+            state, reason = self._see_through(group, timeout, is_unwanted)
         except HookRefused as refusal:
             state, reason = HookState.FAILED, str(refusal)
         except (OSError, ValueError) as error:
@@ -82,12 +87,15 @@ class LocalHooks:
         return HookOutcome(state, reason, time.monotonic() - began)
 
     def _see_through(
-        self, group: HookGroup, timeout: float
+        self,
+        group: HookGroup,
+        timeout: float,
+        is_unwanted: Callable[[], bool],
     ) -> tuple[HookState, str]:
         """Wait for the end, if need be make it; say how it was."""
         is_late = True
         try:
-            is_late = not group.ends_within(timeout)
+            is_late = not group.ends_within(timeout, is_unwanted)
             if is_late:
                 group.terminate(self._grace)
         finally:
@@ -95,7 +103,10 @@ class LocalHooks:
         state, why = judge(status)
         if is_late:
             end = "can't be ended" if status is None else 'was ended'
-            state, why = HookState.TIMED_OUT, f'after {timeout:g} s it {end}'
+            when = (
+                'as a signal came' if is_unwanted() else f'after {timeout:g} s'
+            )
+            state, why = HookState.TIMED_OUT, f'{when} it {end}'
         return state, why + group.quotation if why else ''
 
 

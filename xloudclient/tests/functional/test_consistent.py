@@ -305,3 +305,19 @@ class TestSignals(ConsistentTestCase):
         began = time.monotonic()
         self.writer.await_rows(2, 20)
         self.assertGreater(time.monotonic() - began, 3)
+
+    def test_a_signal_ends_a_pre_hook_and_its_post_runs(self):
+        log = self.home / 'log'
+        slow = self.script(
+            'slow',
+            f'#!/bin/sh\necho "$1" >> {log}\n[ "$1" = post ] || sleep 25\n',
+        )
+        process = self.start(
+            'server', 'snapshot', 'consistent', 'db', '--quiesce', 'none',
+            '--hook', slow,
+        )  # fmt: skip
+        self.await_file(log)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=15)
+        self.assertEqual(130, process.returncode)
+        self.assertEqual('pre\npost\n', log.read_text())

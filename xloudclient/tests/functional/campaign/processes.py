@@ -104,9 +104,7 @@ def timer(root: int) -> int:
 def database_client(root: int) -> int:
     """Return the client that has the lock's session; 0 if there is none."""
     found = [
-        pid
-        for pid in below(root, 'mariadb')
-        if VARIABLE in environment(pid)
+        pid for pid in below(root, 'mariadb') if VARIABLE in environment(pid)
     ]
     return found[0] if found else 0
 

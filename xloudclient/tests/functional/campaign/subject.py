@@ -38,9 +38,7 @@ class Subject:
     def __init__(self, cloud: Cloud, volume_backed: bool) -> None:
         self.cloud = cloud
         self.name = 'volume' if volume_backed else 'db'
-        self.server = cloud.server(
-            name=self.name, volume_backed=volume_backed
-        )
+        self.server = cloud.server(name=self.name, volume_backed=volume_backed)
         self.guest = cloud.guest(self.server)
         self.gate = self.guest.home / 'gate'
         self.reached = self.guest.home / 'reached'
