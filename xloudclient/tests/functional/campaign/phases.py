@@ -45,7 +45,7 @@ PHASES = (
     Phase('pre hook', 'a pre hook runs, here', Gate('', '--hook', 'pre')),
     Phase(
         'quiescing',
-        'MariaDB\'s lock is waited for: somebody else has a table',
+        "MariaDB's lock is waited for: somebody else has a table",
         Blocked(),
         is_holding=True,
     ),

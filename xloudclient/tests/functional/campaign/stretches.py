@@ -147,9 +147,7 @@ class Blocked(Stretch):
             text=True,
             bufsize=1,
         )
-        subject.blocker.stdin.write(
-            'LOCK TABLES app.other WRITE; SELECT 1;\n'
-        )
+        subject.blocker.stdin.write('LOCK TABLES app.other WRITE; SELECT 1;\n')
         subject.blocker.stdout.readline()
 
     def is_reached(self, client: Client) -> bool:

@@ -1,0 +1,252 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""The rows of the table: what breaks.
+
+A fault that does not go with a phase says why, in ``why_not``.
+"""
+
+import dataclasses
+import signal
+
+from xloudclient.tests.functional.campaign import strikes
+from xloudclient.tests.functional.campaign.phases import HOLDING, PHASES
+from xloudclient.tests.functional.campaign.strikes import (
+    CONT,
+    KILL,
+    STOP,
+    Strike,
+)
+
+LEASE_SECONDS = 15.0
+EVERY = tuple(one.name for one in PHASES)
+CONNECTED = ('pre hook', *HOLDING, 'post hook', 'uploading')
+ASKING = ('requesting', 'capturing', 'uploading', 'recording')
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that breaks.
+
+    :param group: the heading under which it is listed
+    :param phases: in which it is tried
+    :param why_not: why it isn't in the others
+    :param mend: takes it back, when the run is let go on, or later
+    :param lasts: seconds from the strike until the run may leave the phase
+    :param needs_lease: only the lease ends the hold, so the phase is kept up
+        until that is over, if something is held in it
+    :param body: shell commands that a hook runs in place of waiting
+    :param is_early: strikes before the phase, as it is about the request
+    :param words: more options of the command
+    :param volume_backed: the server is
+    """
+
+    name: str
+    group: str
+    strike: Strike
+    phases: tuple[str, ...]
+    why_not: str = ''
+    mend: Strike = strikes.nothing
+    lasts: float = 1.5
+    needs_lease: bool = False
+    body: str = ''
+    is_early: bool = False
+    words: tuple[str, ...] = ()
+    volume_backed: bool = False
+
+    def seconds(self, is_holding: bool) -> float:
+        """How long the phase is kept up after the strike."""
+        if self.needs_lease and is_holding:
+            return LEASE_SECONDS + 3
+        return self.lasts
+
+
+def _signal(role: str, number: int, name: str, **more: object) -> Fault:
+    strike = strikes.signals(role, number)
+    if number == STOP:
+        more = {'mend': strikes.go_on, 'needs_lease': True, **more}
+    return Fault(name, strike=strike, **more)  # type: ignore[arg-type]
+
+
+CLIENT = 'The client'
+WAY = 'The way to the guest'
+GUEST = 'In the guest'
+CLOUD = 'The cloud'
+HERE = 'This machine'
+HOOKS = 'Hooks'
+
+NO_LINK = 'there is no session then, or nobody looks at it any more'
+NO_LOCK = 'nothing is locked then'
+NO_CALL = 'no such request is made then'
+NO_HOOK = 'no hook of that kind runs then'
+
+CLIENT_FAULTS = (
+    _signal('client', signal.SIGINT, 'SIGINT', group=CLIENT, phases=EVERY),
+    _signal('client', signal.SIGTERM, 'SIGTERM', group=CLIENT, phases=EVERY),
+    _signal('client', signal.SIGHUP, 'SIGHUP', group=CLIENT, phases=EVERY),
+    _signal('client', KILL, 'kill -9', group=CLIENT, phases=EVERY),
+    _signal(
+        'client', STOP, 'stopped, continued', group=CLIENT, phases=EVERY
+    ),
+)
+WAY_FAULTS = tuple(
+    _signal(
+        role,
+        number,
+        f'{title} {verb}',
+        group=WAY,
+        phases=phases,
+        why_not=NO_LINK,
+    )
+    for role, title, phases in (
+        ('ssh', 'ssh', ('connecting', *CONNECTED)),
+        ('sshd', "sshd's session", CONNECTED),
+    )
+    for number, verb in ((KILL, 'kill -9'), (STOP, 'stopped, continued'))
+) + (
+    _signal(
+        'shell', KILL, 'login shell kill -9', group=WAY,
+        phases=('connecting',),
+        why_not='the shell that logs in becomes the supervisor',
+    ),
+)  # fmt: skip
+GUEST_FAULTS = (
+    *(
+        _signal(
+            role,
+            number,
+            f'{role} {verb}',
+            group=GUEST,
+            phases=CONNECTED,
+            why_not=NO_LINK,
+        )
+        for role in ('supervisor', 'timer')
+        for number, verb in ((KILL, 'kill -9'), (STOP, 'stopped, continued'))
+    ),
+    Fault(
+        'whole session kill -9', GUEST, strikes.kill_session, CONNECTED,
+        NO_LINK,
+    ),
+    *(
+        _signal(
+            role,
+            number,
+            f'{role} {verb}',
+            group=GUEST,
+            phases=HOLDING,
+            why_not=NO_LOCK,
+            lasts=3.0,
+            needs_lease=False,
+        )
+        for role in ('holder', 'database client')
+        for number, verb in ((KILL, 'kill -9'), (STOP, 'stopped, continued'))
+    ),
+    Fault(
+        'database kill -9, restarted', GUEST, strikes.restart_database,
+        HOLDING, NO_LOCK,
+    ),
+    Fault(
+        'lock session KILLed', GUEST, strikes.kill_lock, HOLDING, NO_LOCK
+    ),
+)  # fmt: skip
+
+
+def _refusal(status: int) -> Fault:
+    return Fault(
+        f'request refused: {status}',
+        CLOUD,
+        strikes.fails('nova', method='POST', path='/action$', status=status),
+        ('requesting',),
+        NO_CALL,
+        is_early=True,
+    )
+
+
+def _api(name: str, lasts: float = 4.0, **fault: object) -> Fault:
+    return Fault(
+        name,
+        CLOUD,
+        strikes.fails('nova', 'glance', **fault),
+        ASKING,
+        NO_CALL,
+        mend=strikes.heal,
+        lasts=lasts,
+        is_early=True,
+    )
+
+
+def _suspended(service: str, seconds: float, **more: object) -> Fault:
+    return Fault(
+        f'{service} stopped for {seconds:g} s',
+        CLOUD,
+        strikes.suspends(service),
+        mend=strikes.resume,
+        lasts=seconds,
+        **{'phases': ASKING, 'why_not': NO_CALL, **more},  # type: ignore
+    )
+
+
+CLOUD_FAULTS = (
+    *(_refusal(status) for status in (409, 413)),
+    _api('every answer is 500 for 4 s', status=500),
+    _api('every answer is 504 for 4 s', status=504),
+    _api('every reply is lost for 4 s', drop='reply'),
+    _api('every request is lost for 4 s', drop='request'),
+    _api('every answer takes 3 s', delay=3.0, lasts=6.0),
+    _api('token expired (401 once)', status=401, times=1),
+    _api('token expired for good (401)', status=401),
+    _suspended('nova', 8.0),
+    _suspended('glance', 8.0),
+    _suspended('keystone', 8.0),
+    _suspended('glance', 30.0),
+    _suspended(
+        'cinder', 8.0, volume_backed=True,
+        phases=('requesting', 'capturing'),
+        why_not='an image has no part in Cinder; tried with a volume-backed '
+        'server',
+    ),
+)  # fmt: skip
+HERE_FAULTS = (
+    Fault(
+        'disk full (journal)', HERE, strikes.fill_disk, EVERY,
+    ),
+)  # fmt: skip
+HOOK_PHASES = ('pre hook', 'held', 'verifying', 'releasing', 'post hook')
+HOOK_BODIES = {
+    'hook forks': 'sleep 40 &',
+    'hook ignores SIGTERM': "trap '' TERM; while :; do sleep 1; done",
+    'hook prints megabytes': 'head -c 8000000 /dev/zero | tr "\\0" x; echo',
+    'hook never ends': 'while :; do sleep 1; done',
+    'hook daemonizes': 'setsid sleep 40 </dev/null >/dev/null 2>&1 &',
+}
+HOOK_FAULTS = tuple(
+    Fault(
+        name,
+        HOOKS,
+        strikes.nothing,
+        HOOK_PHASES,
+        NO_HOOK,
+        body=body,
+        words=('--hook-timeout', '4s'),
+    )
+    for name, body in HOOK_BODIES.items()
+)
+FAULTS = (
+    *CLIENT_FAULTS,
+    *WAY_FAULTS,
+    *GUEST_FAULTS,
+    *CLOUD_FAULTS,
+    *HERE_FAULTS,
+    *HOOK_FAULTS,
+)
+BY_NAME = {fault.name: fault for fault in FAULTS}
+__all__ = ('BY_NAME', 'CONT', 'FAULTS', 'Fault')

@@ -1,0 +1,113 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""Whether what was seen of a cell is what we promise."""
+
+import collections
+import signal
+
+from xloudclient.consistency.errors import ExitCode
+from xloudclient.tests.functional.campaign.client import MAX_FREEZE_SECONDS
+from xloudclient.tests.functional.campaign.faults import (
+    LEASE_SECONDS,
+    Fault,
+)
+from xloudclient.tests.functional.campaign.observation import Observation
+
+MARGIN_SECONDS = 5.0
+CLAIMS = ('filesystem', 'application')
+
+
+def limit(fault: Fault) -> float:
+    """Seconds after the fault by which nothing may be held any more.
+
+    Where the run can go on it may hold as long as it was allowed to.
+    """
+    if fault.group in ('The client', 'The way to the guest'):
+        return LEASE_SECONDS + MARGIN_SECONDS
+    return MAX_FREEZE_SECONDS + MARGIN_SECONDS
+
+
+def problems(seen: Observation, fault: Fault) -> list[str]:
+    """Name what must not be; empty if all is as promised."""
+    if seen.note:
+        return [seen.note]
+    return [
+        *_held(seen, fault),
+        *_claims(seen),
+        *_endings(seen),
+        *(f'the next run leaves {one}' for one in seen.left_then),
+    ]
+
+
+def _held(seen: Observation, fault: Fault) -> list[str]:
+    found = [f'HELD: {one} can not write' for one in seen.blocked]
+    if seen.freed is not None and seen.freed > limit(fault):
+        found.append(f'HELD for {seen.freed:.1f} s after the fault')
+    return found
+
+
+def _claims(seen: Observation) -> list[str]:
+    claims = {seen.claimed, seen.recorded} & set(CLAIMS)
+    if claims and seen.written:
+        return [f'FALSE CLAIM: {max(claims)}, {seen.written} rows written']
+    if claims and not seen.held:
+        return [f'UNPROVEN CLAIM: {max(claims)}']
+    return []
+
+
+def _endings(seen: Observation) -> list[str]:
+    found = []
+    if seen.code is None:
+        found.append('the client did not end')
+    elif not is_documented(seen.code, seen.fault):
+        found.append(f'undocumented exit code {seen.code}')
+    if seen.has_traceback:
+        found.append('a traceback')
+    if seen.next_code not in (None, 0):
+        found.append(f'the next run ends with {seen.next_code}')
+    return found
+
+
+def is_documented(code: int, fault: str) -> bool:
+    """Whether the exit code is one of ours, or the kill that was sent."""
+    if code == -signal.SIGKILL:
+        return fault == 'kill -9'
+    return code in set(ExitCode)
+
+
+def text(seen: Observation, fault: Fault) -> str:
+    """What the table says of a cell."""
+    if seen.note:
+        return f'not tried: {seen.note}'
+    parts = [
+        'not held' if seen.freed is None else f'freed {seen.freed:.1f} s',
+        'killed' if seen.code == -signal.SIGKILL else f'exit {seen.code}',
+        *([seen.recorded or seen.claimed] if seen.status else []),
+        _left(seen),
+    ]
+    bad = problems(seen, fault)
+    return ', '.join(part for part in parts if part) + (
+        f'. **{"; ".join(bad)}**' if bad else ''
+    )
+
+
+def _left(seen: Observation) -> str:
+    if not seen.left:
+        return 'nothing left'
+    counted = collections.Counter(seen.left)
+    names = ', '.join(
+        name if count == 1 else f'{count} x {name}'
+        for name, count in counted.items()
+    )
+    cleared = ' (the next run clears it)' if not seen.left_then else ''
+    return f'left: {names}{cleared}'

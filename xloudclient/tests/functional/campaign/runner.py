@@ -1,0 +1,176 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""Runs one cell: into the phase, strike, and see what becomes of it."""
+
+import contextlib
+import time
+from collections.abc import Callable
+
+from xloudclient.tests.functional.campaign import leftovers, phases, truth
+from xloudclient.tests.functional.campaign.client import (
+    MAX_FREEZE_SECONDS,
+    QUIESCERS,
+    Client,
+)
+from xloudclient.tests.functional.campaign.faults import LEASE_SECONDS, Fault
+from xloudclient.tests.functional.campaign.observation import Observation
+from xloudclient.tests.functional.campaign.phases import Phase
+from xloudclient.tests.functional.campaign.stage import Stage
+from xloudclient.tests.functional.campaign.strikes import Absent, Scene
+
+REACH_SECONDS = 40.0
+#: From the strike until a client has to have ended.
+END_SECONDS = 100.0
+SETTLE_SECONDS = 4.0
+#: When what was stopped is continued, after the run may have gone on.
+MEND_LATER_SECONDS = 1.5
+
+
+class Cell:
+    """One cell of the table.
+
+    :param stage: tidied before and not after
+    """
+
+    def __init__(self, stage: Stage, phase: Phase, fault: Fault) -> None:
+        self.stage = stage
+        self.phase = phase
+        self.fault = fault
+        self.subject = stage.subject(fault.volume_backed)
+        self.seen = Observation(phase.name, fault.name)
+        self.seconds = fault.seconds(phase.is_holding)
+        is_about_request = fault.is_early and phase.name == 'requesting'
+        where = phases.BY_NAME['held'] if is_about_request else phase
+        self.stretch = where.stretch
+        if is_about_request:
+            self.ease_after, self.mend_after = 0.2, self.seconds
+        else:
+            self.ease_after = self.seconds
+            self.mend_after = self.seconds + MEND_LATER_SECONDS
+
+    def run(self) -> Observation:
+        """Run it; return what was seen."""
+        began = time.monotonic()
+        self.stage.tidy(self.subject)
+        self.stretch.begin(self.subject, self.seconds + 0.5)
+        client = self._start(self._words())
+        try:
+            self._strike(Scene(self.subject, client))
+        except (Absent, TimeoutError) as error:
+            self.seen.note = f'{error} (after {client.stderr[-300:]!r})'
+        finally:
+            client.finish()
+        if not self.seen.note:
+            self._look(client)
+        leftovers.remove_here(client)
+        self.seen.seconds = round(time.monotonic() - began, 1)
+        return self.seen
+
+    def _start(self, words: list[str]) -> Client:
+        return Client(self.subject, self.stage.folder(), words)
+
+    def _words(self) -> list[str]:
+        words = ['--wait', *self.fault.words]
+        for name in QUIESCERS:
+            words += ['--quiesce', name]
+        return words + self.stretch.words(self.subject, self.fault.body)
+
+    def _strike(self, scene: Scene) -> None:
+        self._await(lambda: self.stretch.is_reached(scene.client), scene)
+        time.sleep(0.3)
+        began = time.monotonic()
+        try:
+            self.fault.strike(scene)
+            self._follow(scene, began)
+        finally:
+            self.stretch.ease(self.subject)
+            self.fault.mend(scene)
+        self._measure(began)
+
+    def _await(self, is_so: Callable[[], bool], scene: Scene) -> None:
+        end = time.monotonic() + REACH_SECONDS
+        while not is_so():
+            if time.monotonic() > end or scene.client.has_ended:
+                scene.client.finish()
+                raise TimeoutError('the phase was not reached')
+            time.sleep(0.05)
+
+    def _follow(self, scene: Scene, began: float) -> None:
+        """Let the run go on in time, and wait for its end and the locks'."""
+        due = [
+            (began + self.ease_after, lambda: self.stretch.ease(self.subject)),
+            (began + self.mend_after, lambda: self.fault.mend(scene)),
+        ]
+        while due or not self._is_over(scene.client, began):
+            if time.monotonic() > began + END_SECONDS:
+                return
+            for one in [one for one in due if one[0] < time.monotonic()]:
+                due.remove(one)
+                one[1]()
+            if scene.client.has_ended and not self.subject.blocked:
+                # nothing that goes on could show anything any more
+                due = [one for one in due if one[0] < time.monotonic()]
+            time.sleep(0.05)
+
+    def _is_over(self, client: Client, began: float) -> bool:
+        is_late = time.monotonic() > began + MAX_FREEZE_SECONDS + LEASE_SECONDS
+        return client.has_ended and (is_late or not self.subject.blocked)
+
+    def _measure(self, began: float) -> None:
+        """See who is blocked, and until when each one was."""
+        self.seen.blocked = tuple(self.subject.blocked)
+        freed = [
+            one.freed_at(began) for one in self.subject.witnesses.values()
+        ]
+        times = [one - began for one in freed if one is not None]
+        self.seen.freed = round(max(times), 2) if times else None
+
+    def _look(self, client: Client) -> None:
+        """Fill in what the client said and what it left."""
+        seen, row = self.seen, client.row
+        seen.code = client.code
+        seen.status = str(row.get('Status') or '')
+        seen.claimed = str(row.get('Consistency') or '')
+        seen.has_traceback = 'Traceback' in client.stderr
+        seen.said = client.stderr[-1500:]
+        truth.compare(client, seen)
+        kept = truth.kept_image(client)
+        seen.left = tuple(self._settled(client, kept))
+        if seen.left:
+            self._run_again(client, kept)
+
+    def _settled(self, client: Client, kept: str) -> list[str]:
+        """What is left, once nothing changes any more."""
+        end = time.monotonic() + SETTLE_SECONDS
+        while (left := leftovers.find(client, kept)) and (
+            time.monotonic() < end
+        ):
+            time.sleep(0.3)
+        return left
+
+    def _run_again(self, client: Client, kept: str) -> None:
+        """See whether the next run clears up what is left."""
+        with contextlib.suppress(TimeoutError):
+            self.stage.await_idle(self.subject)
+        leftovers.remove_here(client)
+        words = ['--wait', '--quiesce', 'mysql']
+        again = Client(self.subject, client.folder, words)
+        with contextlib.suppress(Exception):
+            again.process.wait(END_SECONDS)
+        again.finish()
+        self.seen.next_code = again.code
+        own = str(again.row.get('Snapshot ID') or '')
+        left = self._settled(again, own)
+        if kept and 'image (active)' in left:
+            left.remove('image (active)')
+        self.seen.left_then = tuple(left)
