@@ -24,7 +24,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 #: How much of a hook's output is kept; the end of it.
 OUTPUT_BYTES = 64 * 1024
