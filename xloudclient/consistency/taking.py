@@ -128,11 +128,13 @@ class Taking:
             self.world.clock.wait(FIND_POLL_SECONDS, ignore_signals)
             if not ignore_signals:
                 self._remaining()
-        raise CaptureFailed(
-            f'{why} and no snapshot of this run was found',
+        # It may still come: the journal stays, and the next run removes it.
+        self.progress.is_unsure = False
+        self.progress.unfound = (
             'If one appears later, this finds it: openstack image list '
-            f'--property xloud_run={self.plan.run_id}',
+            f'--property xloud_run={self.plan.run_id}'
         )
+        raise CaptureFailed(f'{why} and no snapshot of this run was found')
 
     def _request_volume(self, volume_id: str) -> None:
         self.world.journal.write('volume-request', volume=volume_id)
@@ -296,10 +298,8 @@ class Taking:
     def discard_unproven(self) -> None:
         """Delete what was begun, also what a lost request may have made."""
         if self.progress.is_unsure:
-            try:
+            with contextlib.suppress(CaptureFailed):
                 self.find('', ignore_signals=True)
-            except CaptureFailed as failure:
-                self.progress.unfound = failure.advice
         if self.progress.requested:
             self.discard()
 
