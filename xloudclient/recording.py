@@ -36,9 +36,11 @@ from typing import Any
 
 from keystoneauth1 import adapter, session, token_endpoint
 
+from xloudclient import recovery
 from xloudclient.cloud.images import Images
 from xloudclient.consistency.capture import GONE
 from xloudclient.consistency.errors import CloudError
+from xloudclient.local import runs
 
 LOG = logging.getLogger(__name__)
 
@@ -109,12 +111,14 @@ def leave_behind(order: Order) -> None:
     """Start the process that carries out the order."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith('OS_')}
     process = subprocess.Popen(
-        [sys.executable, '-m', __name__],
+        # -P: nothing in the current folder may pass for one of our modules
+        [sys.executable, '-P', '-m', __name__],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=environ,
         start_new_session=True,
+        cwd='/',
         text=True,
     )
     if process.stdin:
@@ -151,7 +155,12 @@ def _connection(order: Order) -> Any:
     """What :class:`Images` needs of a connection."""
     auth = token_endpoint.Token(order.endpoint, order.token)
     image = adapter.Adapter(
-        session.Session(auth, verify=order.verify, cert=order.cert),
+        session.Session(
+            auth,
+            verify=order.verify,
+            cert=order.cert,
+            timeout=SILENCE_SECONDS,
+        ),
         endpoint_override=order.endpoint,
         raise_exc=False,
     )
@@ -162,7 +171,15 @@ def main() -> None:
     """Carry out the order on standard input."""
     order = Order(**json.load(sys.stdin))
     if carry_out(order):
-        pathlib.Path(order.journal).unlink(missing_ok=True)
+        forget(pathlib.Path(order.journal))
+
+
+def forget(journal: pathlib.Path) -> None:
+    """Remove a journal, unless it tells of a post hook that is still owed."""
+    with contextlib.suppress(OSError):
+        record = runs.parse(journal.stem, journal.read_bytes())
+        if not recovery.Remains.of(record).posts:
+            journal.unlink()
 
 
 if __name__ == '__main__':

@@ -22,9 +22,10 @@ that right. All of it can be done again without harm.
 
 import dataclasses
 import enum
+import functools
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from xloudclient.cloud.project import OpenStack
 from xloudclient.consistency import evidence
@@ -33,16 +34,26 @@ from xloudclient.consistency.errors import (
     CloudError,
     ExitCode,
     Failure,
+    Interrupted,
     Misuse,
     ReleaseFailed,
 )
+from xloudclient.consistency.hold import by_hand
 from xloudclient.consistency.outcome import Result
 from xloudclient.consistency.plan import Hook, Place
-from xloudclient.consistency.ports import HookRunner, HookState
+from xloudclient.consistency.ports import (
+    Clock,
+    HookOutcome,
+    HookRunner,
+    HookState,
+)
 from xloudclient.local import runs
 from xloudclient.local.journal import FileJournal
 
+T = TypeVar('T')
+
 POST_SECONDS = 30.0
+CALL_SECONDS = 20.0
 
 
 class State(enum.StrEnum):
@@ -71,53 +82,71 @@ class Recovered:
 class Remains:
     """What a journal tells of things that outlive their run.
 
-    :param hooks: those here whose post is still to run, with what it is told
+    :param posts: those still to run, in the order in which they are to,
+        each with the number that the journal has for it
+    :param environment: what they are told
     :param is_requested: a snapshot may have been made
+    :param volumes: the volumes that it holds
     :param proven: what was to be written on the snapshot
     """
 
-    hooks: tuple[tuple[Hook, Mapping[str, str]], ...] = ()
+    posts: tuple[tuple[Any, Hook], ...] = ()
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
     is_requested: bool = False
+    volumes: tuple[str, ...] = ()
     proven: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, record: runs.Record) -> 'Remains':
         """Read a journal; a line of another shape tells of nothing."""
-        named = [(str(one.get('event')), one) for one in record.events]
-        ended = {
-            one.get('path') for event, one in named if event == 'post-hook'
-        }
-        begun = [one for event, one in named if event == 'pre-hook']
-        proven = [
-            one
-            for event, one in named
-            if event == 'proven'
-            and isinstance(one.get('image'), str)
-            and isinstance(one.get('properties'), dict)
-        ]
+        owed = _last(record, 'owed', posts=list, environment=dict)
+        requested = _last(record, 'request', volumes=list)
         return cls(
-            tuple(
-                (_hook(one), one['environment'])
-                for one in reversed(begun)
-                if _is_here(one) and one['path'] not in ended
-            ),
-            any(event == 'request' for event, _ in named)
-            and not any(event == 'discarded' for event, _ in named),
-            proven[-1] if proven else None,
+            posts=tuple(_posts(record, owed or {})),
+            environment=_strings((owed or {}).get('environment', {})),
+            is_requested=requested is not None
+            and _last(record, 'discarded') is None,
+            volumes=tuple(map(str, (requested or {}).get('volumes', ()))),
+            proven=_last(record, 'proven', image=str, properties=dict),
         )
 
 
-def _is_here(one: Mapping[str, Any]) -> bool:
-    return (
-        one.get('at') == Place.HERE
-        and isinstance(one.get('path'), str)
-        and isinstance(one.get('post'), str)
-        and isinstance(one.get('environment'), dict)
-    )
+def _last(
+    record: runs.Record, event: str, **types: type
+) -> Mapping[str, Any] | None:
+    """The last line of a kind that has values of these types."""
+    for one in reversed(record.events):
+        if one.get('event') == event and all(
+            isinstance(one.get(key), kind) for key, kind in types.items()
+        ):
+            return one
+    return None
 
 
-def _hook(one: Mapping[str, Any]) -> Hook:
-    return Hook(one['path'], Place.HERE, None, one['post'])
+def _strings(values: Mapping[Any, Any]) -> dict[str, str]:
+    return {str(key): str(value) for key, value in values.items()}
+
+
+def _posts(
+    record: runs.Record, owed: Mapping[str, Any]
+) -> Iterator[tuple[Any, Hook]]:
+    """Yield the posts that were owed and did not succeed: the guest's
+    first, in reverse."""
+    paid = [
+        one.get('number')
+        for one in record.events
+        if one.get('event') == 'post-hook'
+        and one.get('state') == HookState.SUCCEEDED
+    ]
+    for place in (Place.GUEST, Place.HERE):
+        for one in reversed(owed.get('posts', ())):
+            if not isinstance(one, dict) or one.get('at') != place:
+                continue
+            if one.get('number') in paid:
+                continue
+            path, post = one.get('path'), one.get('post')
+            if isinstance(path, str) and isinstance(post, str):
+                yield one.get('number'), Hook(path, place, None, post)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -125,13 +154,13 @@ class Recovery:
     """Recovers dead runs.
 
     :param folder: where the journals are
-    :param utc: tells the time of day, ISO 8601
+    :param clock: bounds every call to the cloud; a signal ends them
     """
 
     cloud: OpenStack
     hooks: HookRunner
     folder: pathlib.Path
-    utc: Callable[[], str]
+    clock: Clock
 
     def recover_server(self, server_id: str) -> Iterator[str]:
         """Put right what dead runs left on a server, before the next one.
@@ -140,7 +169,7 @@ class Recovery:
         :raises ReleaseFailed: something may still be held
         :raises Failure: something half-made could not be removed
         """
-        for record in self._dead_runs():
+        for record in runs.dead_runs(self.folder):
             if record.server_id == server_id:
                 yield from self._before_a_run(self._recover(record))
 
@@ -159,45 +188,43 @@ class Recovery:
         """
         found = [
             record
-            for record in self._dead_runs()
+            for record in runs.dead_runs(self.folder)
             if run_id in (None, record.run_id)
         ]
         if run_id is not None and not found:
             if (self.folder / f'{run_id}{runs.SUFFIX}').exists():
-                raise Busy(
-                    f'run {run_id} is at work, or is of another project',
-                    'Try again later, or with the credentials it had.',
-                )
+                raise Busy(f'run {run_id} is at work', 'Try again later.')
             raise Misuse(f'there is no run {run_id!r} to be recovered')
         return map(self._recover, found)
 
-    def _dead_runs(self) -> Iterator[runs.Record]:
-        """Yield the dead runs of this project: another cloud's answer to
-        what has become of a snapshot would be wrong."""
-        place = self.cloud.place
-        for record in runs.dead_runs(self.folder):
-            if record.events and record.events[0].get('place') == place:
-                yield record
-
     def _recover(self, record: runs.Record) -> Recovered:
-        journal = FileJournal(self.folder, record.run_id, self.utc)
+        journal = FileJournal(self.folder, record.run_id, self.clock.utc)
         try:
             record = journal.adopt()
         except Failure as failure:
             return self._failed(record, failure)
-        done = self._put_right(record)
+        done = self._put_right(record, journal)
         journal.close(done.state is State.RECOVERED)
         return done
 
-    def _put_right(self, record: runs.Record) -> Recovered:
+    def _put_right(
+        self, record: runs.Record, journal: FileJournal
+    ) -> Recovered:
         remains = Remains.of(record)
         try:
+            for number, hook in remains.posts:
+                self._run_post(record, hook, remains.environment)
+                journal.write(
+                    'post-hook', number=number, state=HookState.SUCCEEDED
+                )
+            begin = record.events[0] if record.events else {}
+            if begin.get('place') != self.cloud.place:
+                return self._elsewhere(record, remains)
             if remains.proven:
                 return self._finish(record, remains.proven)
-            for hook, environment in remains.hooks:
-                self._run_post(record, hook, environment)
-            left = self._discard(record) if remains.is_requested else ()
-        except (Failure, CloudError) as error:
+            left = self._discard(record, remains)
+        except (Failure, CloudError, TimeoutError) as error:
+            self._raise_if_interrupted()
             return self._failed(record, error)
         told = f'run {record.run_id} had ended without cleaning up; '
         if left:
@@ -208,6 +235,22 @@ class Recovery:
             record.server_id,
             State.RECOVERED,
             told + 'it is clean now',
+        )
+
+    def _raise_if_interrupted(self) -> None:
+        if self.clock.interrupted:
+            raise Interrupted('interrupted', self.clock.interrupted)
+
+    def _elsewhere(self, record: runs.Record, remains: Remains) -> Recovered:
+        """Another cloud's answer to what became of it would be wrong."""
+        if not (remains.is_requested or remains.proven):
+            return Recovered(record.run_id, record.server_id, State.RECOVERED)
+        return Recovered(
+            record.run_id,
+            record.server_id,
+            State.WAITING,
+            f'run {record.run_id} is of another project or region: recover '
+            'it with the credentials it had',
         )
 
     def _failed(self, record: runs.Record, error: Exception) -> Recovered:
@@ -231,7 +274,7 @@ class Recovery:
     ) -> Recovered:
         """Write the evidence that waited for the end of the upload."""
         image_id = proven['image']
-        image = self.cloud.images.get(image_id)
+        image = self._call(functools.partial(self.cloud.images.get, image_id))
         state, reason = State.RECOVERED, ''
         if image is None:
             reason = f'snapshot {image_id} vanished during its upload'
@@ -239,8 +282,13 @@ class Recovery:
             state = State.WAITING
             reason = f'snapshot {image_id} is still {image["status"]}'
         elif not evidence.is_ours(image_id, image):
-            self.cloud.record(
-                image_id, proven['properties'], proven.get('tags') or ()
+            self._call(
+                functools.partial(
+                    self.cloud.record,
+                    image_id,
+                    proven['properties'],
+                    proven.get('tags') or (),
+                )
             )
         return Recovered(record.run_id, record.server_id, state, reason)
 
@@ -253,15 +301,39 @@ class Recovery:
             'XLOUD_RESULT': Result.ABORTED,
             'XLOUD_SNAPSHOT_ID': '',
         }
-        outcome = self.hooks.run(hook, 'post', told, POST_SECONDS)
-        if outcome.state is not HookState.SUCCEEDED:
-            raise ReleaseFailed(
-                'AN APPLICATION MAY STILL BE BLOCKED: the post hook of the '
-                f'dead run {record.run_id} {outcome.state}: {outcome.reason}',
-                f'Run by hand: {hook.path} {hook.post}',
-            )
+        if hook.place is Place.GUEST:
+            outcome = HookOutcome(HookState.FAILED, 'it was to run there')
+        else:
+            outcome = self.hooks.run(hook, 'post', told, POST_SECONDS)
+        if outcome.state is HookState.SUCCEEDED:
+            return
+        journal = self.folder / f'{record.run_id}{runs.SUFFIX}'
+        address = environment.get('XLOUD_SERVER_ADDRESS', 'ADDRESS')
+        raise ReleaseFailed(
+            f'AN APPLICATION MAY STILL BE BLOCKED: the post hook {hook.path} '
+            f'of the dead run {record.run_id} {outcome.state}: '
+            f'{outcome.reason}',
+            f'Run it by hand: {by_hand(hook, address)} ; then remove '
+            f'{journal}',
+        )
 
-    def _discard(self, record: runs.Record) -> tuple[str, ...]:
+    def _discard(
+        self, record: runs.Record, remains: Remains
+    ) -> tuple[str, ...]:
         """Delete a snapshot that was requested and never proven."""
-        found = self.cloud.find_run(record.run_id, record.server_id)
-        return self.cloud.remove(found) if found else ()
+        if not remains.is_requested:
+            return ()
+        found = self._call(
+            functools.partial(
+                self.cloud.find_run,
+                record.run_id,
+                record.server_id,
+                remains.volumes,
+            )
+        )
+        if found is None:
+            return ()
+        return self._call(functools.partial(self.cloud.remove, found))
+
+    def _call(self, call: Callable[[], T]) -> T:
+        return self.clock.bounded(call, CALL_SECONDS)

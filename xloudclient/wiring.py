@@ -20,6 +20,7 @@ no other from its release.
 
 import logging
 import os
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -116,7 +117,7 @@ class Wired:
             self._options.hook_env,
             is_interrupted=lambda: bool(clock.interrupted),
         )
-        recovery = Recovery(self._cloud, hooks, folder, clock.utc)
+        recovery = Recovery(self._cloud, hooks, folder, clock)
         for text in recovery.recover_server(plan.target.id):
             LOG.warning('%s: %s', plan.target.name, text)
         journal = FileJournal(folder, plan.run_id, clock.utc)
@@ -159,18 +160,22 @@ def prepare(client_manager: Any, options: Options, verbosity: int) -> Wired:
     return Wired(prepared, conn, cloud, options, progress)
 
 
+def _insist() -> None:
+    sys.stderr.write('ending what is under way, please wait\n')
+
+
 def recover(client_manager: Any, run_id: str | None) -> list[Recovered]:
     """Recover one dead run, or all of this user's.
 
     :raises Failure: there is no such run, or it lives
     """
-    with interruptible(lambda: None) as interruption:
+    with interruptible(_insist) as interruption:
         clock = SystemClock(interruption)
         recovery = Recovery(
             OpenStack(client_manager.sdk_connection),
             LocalHooks(os.environ),
             runs_folder(os.environ),
-            clock.utc,
+            clock,
         )
         return list(recovery.recover(run_id))
 

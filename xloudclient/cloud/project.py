@@ -37,9 +37,11 @@ class OpenStack:
 
     @property
     def place(self) -> str:
-        """Which project of which cloud this is, for the journal."""
-        endpoint = self._conn.compute.get_endpoint()
-        return f'{self._conn.current_project_id} at {endpoint}'
+        """Which project, region and cloud this is, for the journal."""
+        config = self._conn.config
+        auth_url = config.get_auth_args().get('auth_url', '')
+        region = config.get_region_name() or ''
+        return f'{self._conn.current_project_id} {region} {auth_url}'
 
     def request(self, plan: Plan, properties: Mapping[str, str]) -> Requested:
         try:
@@ -74,7 +76,8 @@ class OpenStack:
                 snapshot['id']
                 for volume in plan.target.volumes
                 for snapshot in self.volumes.matching(
-                    volume.id, f'snapshot for {plan.snapshot_name}'
+                    volume_id=volume.id,
+                    name=f'snapshot for {plan.snapshot_name}',
                 )
             ]
         except CloudError:
@@ -87,9 +90,12 @@ class OpenStack:
         )
 
     def find_requested(self, plan: Plan) -> Requested | None:
-        return self.find_run(plan.run_id, plan.target.id)
+        volumes = [volume.id for volume in plan.captured_volumes]
+        return self.find_run(plan.run_id, plan.target.id, volumes)
 
-    def find_run(self, run_id: str, server_id: str) -> Requested | None:
+    def find_run(
+        self, run_id: str, server_id: str, volumes: Sequence[str]
+    ) -> Requested | None:
         """Return the snapshot that a run made, with all its parts.
 
         What a launched copy of it handed on to later images names another
@@ -99,7 +105,7 @@ class OpenStack:
         if not found:
             return None
         image = found[0]
-        parts = mapped_snapshots(image) or self.volumes.of_run(run_id)
+        parts = mapped_snapshots(image) or self.volumes.of_run(run_id, volumes)
         return Requested(image['id'], parts)
 
     def snapshot_volume(

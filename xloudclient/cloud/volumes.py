@@ -53,33 +53,30 @@ class VolumeSnapshots:
                 snapshot_id: str = response.json()['snapshot']['id']
                 return snapshot_id
         except ReplyLost:
-            found = self.matching(volume_id, name)
+            found = self.matching(volume_id=volume_id, name=name)
             ours = [one for one in found if one['metadata'] == metadata]
             if not ours:
                 raise
             return str(ours[0]['id'])
 
-    def matching(self, volume_id: str, name: str) -> list[dict[str, Any]]:
-        """Return the snapshots of a volume that have a name."""
+    def matching(self, **filters: str) -> list[dict[str, Any]]:
+        """Return the snapshots that have these values (first page)."""
         with translated():
             response = self._conn.block_storage.get(
-                '/snapshots/detail',
-                params={'volume_id': volume_id, 'name': name},
+                '/snapshots/detail', params=filters
             )
             sdk_exceptions.raise_from_response(response)
             found: list[dict[str, Any]] = response.json()['snapshots']
             return found
 
-    def of_run(self, run_id: str) -> tuple[str, ...]:
-        """Return the IDs of the snapshots that a run made itself."""
-        with translated():
-            response = self._conn.block_storage.get('/snapshots/detail')
-            sdk_exceptions.raise_from_response(response)
-            return tuple(
-                one['id']
-                for one in response.json()['snapshots']
-                if one['metadata'].get('xloud_run') == run_id
-            )
+    def of_run(self, run_id: str, volumes: Iterable[str]) -> tuple[str, ...]:
+        """Return the IDs of the snapshots of these volumes that a run made."""
+        return tuple(
+            one['id']
+            for volume_id in volumes
+            for one in self.matching(volume_id=volume_id)
+            if one['metadata'].get('xloud_run') == run_id
+        )
 
     def status(self, snapshot_id: str) -> str | None:
         """Return the snapshot's status, None if it is gone."""

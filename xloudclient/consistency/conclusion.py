@@ -124,11 +124,28 @@ def _sentence(
 ) -> str:
     parts = [
         f'{plan.target.name}: {failure}.',
+        _first_failure(progress, failure),
         _guest_state(hold, failure),
         _snapshot_state(progress),
-        failure.advice or progress.unfound,
+        failure.advice or progress.unfound or _budget(plan, hold, progress),
     ]
     return ' '.join(part for part in parts if part)
+
+
+def _budget(plan: Plan, hold: Hold, progress: Progress) -> str:
+    """How long --max-freeze would have to be."""
+    if progress.captured_clock is None or hold.began is None:
+        return ''
+    took = progress.captured_clock - hold.began
+    if took < plan.budget.max_freeze:
+        return ''
+    return f'From the first lock to the capture it took {took:.1f} s.'
+
+
+def _first_failure(progress: Progress, told: Failure) -> str:
+    """What went wrong before the most urgent thing did."""
+    first = progress.failure
+    return f'Before that: {first}.' if first and first is not told else ''
 
 
 def _guest_state(hold: Hold, failure: Failure) -> str:
@@ -143,6 +160,8 @@ def _snapshot_state(progress: Progress) -> str:
     if progress.leftovers:
         commands = '; '.join(progress.leftovers)
         return f'This could not be cleaned up: {commands}.'
+    if progress.unfound:
+        return 'Whether a snapshot was begun is not known.'
     if progress.is_discarded:
         return 'The snapshot was deleted again.'
     if _has_vanished(progress):

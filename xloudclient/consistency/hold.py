@@ -65,6 +65,7 @@ class Hold:
         self.ended: float | None = None
         self._remaining = remaining
         self._is_started = False
+        self._has_pre_run = False
 
     @property
     def is_holding(self) -> bool:
@@ -94,6 +95,7 @@ class Hold:
 
         :raises Failure: one failed; what had started is still held
         """
+        self._owe_posts()
         for place in (Place.HERE, Place.GUEST):
             for hook in self._hooks(place):
                 if hook.pre is not None:
@@ -115,17 +117,34 @@ class Hold:
             self.lapses.append(f'dropped: {failure}')
             self.world.reporter.step('dropped', reason=str(failure))
 
+    def _owe_posts(self) -> None:
+        """Write down every post before the first pre: whatever ends this
+        process, somebody can run them."""
+        owed = [
+            {
+                'number': number,
+                'path': hook.path,
+                'at': hook.place,
+                'post': hook.post,
+            }
+            for number, hook in enumerate(self.plan.hooks)
+            if hook.post is not None
+        ]
+        if owed:
+            self.world.journal.write(
+                'owed', posts=owed, environment=self.environment()
+            )
+
+    def _number(self, hook: Hook) -> int:
+        """The same file may be given twice, so identity counts."""
+        [number] = [n for n, one in enumerate(self.plan.hooks) if one is hook]
+        return number
+
     def _hooks(self, place: Place) -> list[Hook]:
         return [hook for hook in self.plan.hooks if hook.place is place]
 
     def _pre(self, hook: Hook) -> None:
-        self.world.journal.write(
-            'pre-hook',
-            path=hook.path,
-            at=hook.place,
-            post=hook.post,
-            environment=self.environment(),
-        )
+        self._has_pre_run = True
         outcome = self._call(hook, 'pre', {})
         self._remaining()
         if outcome.state is HookState.NOT_NOW:
@@ -151,6 +170,13 @@ class Hold:
             self.plan.budget.hook,
         )
         self.hook_log.append(f'{hook.path} {phase} {outcome.state}')
+        if outcome.state is not HookState.SUCCEEDED:
+            self.world.reporter.step(
+                'hook-failed',
+                path=hook.path,
+                phase=phase,
+                reason=f'{outcome.state}: {outcome.reason}',
+            )
         return outcome
 
     def environment(self) -> dict[str, str]:
@@ -212,7 +238,11 @@ class Hold:
             Holder(one.quiescer, one.ready, answer)
             for one, answer in zip(self.holders, answers, strict=True)
         ]
-        self.world.reporter.step('verified', proven=self.proven_names)
+        self.world.reporter.step(
+            'verified',
+            proven=self.proven_names,
+            lost=[h.quiescer.name for h in self.holders if not h.is_proven],
+        )
 
     def release(self) -> None:
         """Release every holder, in reverse. Never raises; idempotent."""
@@ -254,21 +284,30 @@ class Hold:
     def _post(self, hook: Hook, more: dict[str, str]) -> None:
         outcome = self._call(hook, 'post', more)
         self.world.journal.write(
-            'post-hook', path=hook.path, at=hook.place, state=outcome.state
+            'post-hook',
+            number=self._number(hook),
+            state=outcome.state,
         )
         if outcome.state is HookState.SUCCEEDED:
             return
         text = f'the post hook {hook.path} {outcome.state}: {outcome.reason}'
-        if hook.pre is None:
+        if not self._has_pre_run:
             self.problems.append(Failure(text))
             return
         self.problems.append(
             ReleaseFailed(
                 f'AN APPLICATION MAY STILL BE BLOCKED: {text}',
-                'Whatever its pre call did may still be in force; run by '
-                f'hand: {hook.path} {hook.post}',
+                'What a pre hook did may still be in force; run by hand: '
+                + by_hand(hook, self.plan.address),
             )
         )
+
+
+def by_hand(hook: Hook, address: str) -> str:
+    """The command that runs a post hook."""
+    if hook.place is Place.HERE:
+        return f'{hook.path} {hook.post}'
+    return f'ssh {address} sh -s {hook.post} < {hook.path}'
 
 
 class GuestHooks:

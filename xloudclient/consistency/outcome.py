@@ -49,6 +49,7 @@ class Progress:
     """What is known of the snapshot so far.
 
     :param is_unsure: a request was sent and its outcome is not known
+    :param captured_clock: when it was first seen captured, monotonic seconds
     :param is_deferred: the evidence is written when the upload has ended
     :param leftovers: commands that remove what could not be deleted
     :param unfound: how to find what a lost request may still make
@@ -57,6 +58,7 @@ class Progress:
     requested: Requested | None = None
     is_unsure: bool = False
     captured_at: str = ''
+    captured_clock: float | None = None
     is_recorded: bool = False
     is_deferred: bool = False
     is_active: bool = False

@@ -27,6 +27,7 @@ from xloudclient.consistency.plan import (
     Kind,
     Plan,
     Quiescer,
+    Volume,
 )
 from xloudclient.consistency.ports import Data, Evidence, GuestFacts
 
@@ -102,15 +103,28 @@ def captured_disks(plan: Plan, facts: GuestFacts) -> frozenset[str]:
     """Name the guest's disks that the snapshot holds.
 
     A Cinder volume shows its ID as the disk's serial number, of which virtio
-    keeps 20 characters (``VIRTIO_BLK_ID_BYTES``); SCSI shows it whole.
+    keeps 20 characters (``VIRTIO_BLK_ID_BYTES``); SCSI shows it whole. What
+    is below ``/`` and is no volume is the server's own disk, if it is one:
+    of several (an ephemeral disk in the same volume group) nobody can tell
+    which was captured, so none counts.
     """
-    ids = [volume.id for volume in plan.captured_volumes]
-    by_serial = {
+    captured = _disks_of(plan.captured_volumes, facts)
+    attached = _disks_of(plan.target.volumes, facts)
+    own = [disk for disk in facts.root_disks if disk not in attached]
+    is_image = plan.target.kind is Kind.IMAGE
+    is_only_volume = len(plan.target.volumes) == 1 and not attached
+    if len(own) == 1 and (is_image or is_only_volume):
+        captured = {*captured, *own}
+    return frozenset(captured)
+
+
+def _disks_of(volumes: Iterable[Volume], facts: GuestFacts) -> set[str]:
+    ids = [volume.id for volume in volumes]
+    return {
         disk
         for disk, serial in facts.serials.items()
-        if len(serial) >= 20 and any(i.startswith(serial) for i in ids)
+        if len(serial) >= 20 and any(one.startswith(serial) for one in ids)
     }
-    return frozenset(by_serial.union(facts.root_disks))
 
 
 def count_disks(plan: Plan) -> int:
@@ -203,6 +217,11 @@ def _broken(holders: Iterable[Holder]) -> list[str]:
         )
         for one in holders
         if not one.is_proven
+    ] + [
+        f'{one.quiescer.name} gives {one.gives}: '
+        + str(one.ready.detail.get('reason') or 'it says no more')
+        for one in holders
+        if one.is_proven and one.gives < (one.quiescer.gives or one.gives)
     ]
 
 

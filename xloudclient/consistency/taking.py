@@ -86,7 +86,11 @@ class Taking:
         """
         properties = evidence.requested_properties(self.plan)
         name = self.plan.snapshot_name
-        self.world.journal.write('request', name=name)
+        self.world.journal.write(
+            'request',
+            name=name,
+            volumes=[volume.id for volume in self.plan.captured_volumes],
+        )
         self.world.reporter.step('requesting', name=name)
         self.progress.is_unsure = True
         call = functools.partial(
@@ -172,6 +176,7 @@ class Taking:
                 self._look_at_task()
             self.world.clock.wait(min(poll(), self._remaining()))
         self.progress.captured_at = self.world.clock.utc()
+        self.progress.captured_clock = self.world.clock.now()
         self.world.journal.write('captured')
         self.world.reporter.step('captured')
 
@@ -351,13 +356,20 @@ class Taking:
 
 
 def refusal(error: Refused) -> Failure:
-    """Turn the cloud's refusal of a request into what the user is told."""
+    """Turn the cloud's refusal of a request into what the user is told.
+
+    Nova answers 403 when a quota is exceeded and when a policy forbids it,
+    400 and 409 when it can't quiesce the guest; only the text tells.
+    """
     text = str(error)
     words = text.lower()
-    if error.status == 413 or 'quota' in words or 'limit' in words:
+    is_quota = error.status == 403 and 'quota' in words
+    if error.status == 413 or is_quota:
         return NotQuiesced(f'a quota is exceeded: {text}')
-    if 'quiesce' in words or 'agent' in words:
+    if error.status in (400, 409) and 'quiesce' in words:
         return NotQuiesced(f"Nova can't quiesce the guest: {text}")
-    if error.status == 409:
+    if error.status == 400 and 'guest agent' in words:
+        return NotQuiesced(f"Nova can't quiesce the guest: {text}")
+    if error.status in (409, 429):
         return Busy(f'the server is busy: {text}', 'Try again later.')
     return CaptureFailed(f'the request was refused: {text}')

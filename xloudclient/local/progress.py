@@ -46,6 +46,7 @@ STEPS: Mapping[str, str] = {
     'verified': 'held until now: {proven}',
     'released': 'released',
     'recorded': 'recorded as {consistency}',
+    'hook-failed': 'the {phase} hook {path} {reason}',
     'deferred': 'proven: {consistency}; recorded when the upload ends',
     'post-hook': 'post hook {path}',
     'discarded': 'deleting what was begun',
@@ -154,6 +155,8 @@ def _text(event: str, fields: Mapping[str, Any]) -> str:
     text = STEPS.get(event, event).format_map(words)
     if words.get('warning'):
         text += f'. Warning: {words["warning"]}'
+    if words.get('lost'):
+        text = f'LOST before the capture was over: {words["lost"]}'
     if words.get('stuck'):
         text = f'NOT RELEASED: {words["stuck"]}'
     return _printable(text)

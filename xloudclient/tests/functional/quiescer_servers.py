@@ -158,6 +158,7 @@ class MariaDB(Server):
                 '--auth-root-authentication-method=normal',
                 '--skip-test-db',
                 '--skip-name-resolve',
+                '--force',
             ]
         )
         os.rename(f'{self.data}/ib_logfile0', f'{self.logs}/ib_logfile0')

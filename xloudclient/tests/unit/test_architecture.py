@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     'local': {'catalog', 'consistency'},
     'planning': {'cloud', 'consistency', 'guest', 'local'},
     'plugin': set(),
-    'recording': {'cloud', 'consistency'},
+    'recording': {'cloud', 'consistency', 'local', 'recovery'},
     'recovery': {'cloud', 'consistency', 'local'},
     'wiring': {
         'catalog',

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from xloudclient.consistency.errors import (
     Busy,
     ExitCode,
+    Interrupted,
     Misuse,
     ReleaseFailed,
     ReplyLost,
@@ -35,15 +36,16 @@ from xloudclient.consistency.ports import (
 from xloudclient.local import runs
 from xloudclient.local.journal import FileJournal
 from xloudclient.recovery import Recovery, Remains, State
+from xloudclient.tests.fakes import world as fakes
 
-PRE = {
-    'event': 'pre-hook',
-    'path': '/hook',
-    'at': 'here',
-    'post': 'post',
+HOOK = {'number': 0, 'path': '/hook', 'at': 'here', 'post': 'post'}
+OWED = {
+    'event': 'owed',
+    'posts': [HOOK],
     'environment': {'XLOUD_RUN_ID': 'r'},
 }
-REQUEST = {'event': 'request', 'name': 'n'}
+PAID = {'event': 'post-hook', 'number': 0, 'state': 'succeeded'}
+REQUEST = {'event': 'request', 'name': 'n', 'volumes': ['v']}
 PROVEN = {
     'event': 'proven',
     'image': 'i',
@@ -61,8 +63,9 @@ class RecoveryTestCase(testtools.TestCase):
         self.cloud.remove.return_value = ()
         self.hooks = mock.Mock()
         self.hooks.run.return_value = HookOutcome(HookState.SUCCEEDED)
+        self.clock = fakes.Clock(None)
         self.recovery = Recovery(
-            self.cloud, self.hooks, self.folder, lambda: 'now'
+            self.cloud, self.hooks, self.folder, self.clock
         )
 
     def dead(self, *events, run_id='r', server='s', place='here'):
@@ -82,7 +85,7 @@ class RecoveryTestCase(testtools.TestCase):
 
 class TestRecovery(RecoveryTestCase):
     def test_the_post_of_a_hook_that_began_runs(self):
-        self.dead(PRE)
+        self.dead(OWED)
         self.assertEqual(State.RECOVERED, self.recover().state)
         hook, phase, told, _ = self.hooks.run.call_args.args
         self.assertEqual(('/hook', 'post'), (hook.path, phase))
@@ -90,12 +93,37 @@ class TestRecovery(RecoveryTestCase):
         self.assertEqual([], self.journals)
 
     def test_a_post_that_ran_does_not_run_again(self):
-        self.dead(PRE, {'event': 'post-hook', 'path': '/hook'})
+        self.dead(OWED, PAID)
         self.recover()
         self.hooks.run.assert_not_called()
 
+    def test_a_post_that_failed_is_still_owed(self):
+        self.dead(OWED, {**PAID, 'state': 'failed'}, PROVEN)
+        self.cloud.images.get.return_value = {'status': 'saving'}
+        self.recover()
+        self.recover()
+        self.hooks.run.assert_called_once()
+
+    def test_posts_run_in_reverse_and_each_file_as_often_as_given(self):
+        posts = [HOOK, {**HOOK, 'number': 1}, {**HOOK, 'number': 2}]
+        self.dead({**OWED, 'posts': posts}, {**PAID, 'number': 1})
+        self.recover()
+        self.assertEqual(2, self.hooks.run.call_count)
+
+    def test_a_post_in_the_guest_is_named(self):
+        self.dead({**OWED, 'posts': [{**HOOK, 'at': 'guest'}]})
+        done = self.recover()
+        self.assertEqual(ExitCode.RELEASE_FAILED, done.exit_code)
+        self.assertIn('sh -s post < /hook', done.advice)
+
+    def test_a_signal_ends_it(self):
+        self.dead(REQUEST)
+        self.clock.interrupted = 2
+        self.cloud.find_run.side_effect = TimeoutError
+        self.assertRaises(Interrupted, self.recover)
+
     def test_a_post_that_fails_is_exit_6_and_stays(self):
-        self.dead(PRE)
+        self.dead(OWED)
         self.hooks.run.return_value = HookOutcome(HookState.FAILED, 'why')
         done = self.recover()
         self.assertEqual(ExitCode.RELEASE_FAILED, done.exit_code)
@@ -155,9 +183,10 @@ class TestRecovery(RecoveryTestCase):
         self.assertEqual([], list(self.recovery.recover_server('s')))
 
     def test_a_run_of_another_cloud_is_left_alone(self):
-        self.dead(REQUEST, place='there')
-        self.assertEqual([], list(self.recovery.recover()))
-        self.assertRaises(Busy, self.recovery.recover, 'r')
+        self.dead(OWED, REQUEST, place='there')
+        self.assertEqual(State.WAITING, self.recover().state)
+        self.hooks.run.assert_called_once()
+        self.cloud.find_run.assert_not_called()
         self.assertEqual(['r.jsonl'], self.journals)
 
     def test_a_run_that_is_not_there(self):
@@ -172,13 +201,13 @@ class TestRecovery(RecoveryTestCase):
 
 class TestDamage(RecoveryTestCase):
     def test_a_journal_cut_at_any_byte_tells_of_what_was_begun(self):
-        self.dead(PRE, REQUEST, PROVEN)
+        self.dead(OWED, REQUEST, PROVEN)
         whole = (self.folder / 'r.jsonl').read_bytes()
         ends = [at for at, byte in enumerate(whole) if byte == ord('\n')]
         for size in range(len(whole)):
             remains = Remains.of(runs.parse('r', whole[:size]))
             lines = sum(end <= size for end in ends)
-            self.assertEqual(lines > 1, bool(remains.hooks), size)
+            self.assertEqual(lines > 1, bool(remains.posts), size)
             self.assertEqual(lines > 2, remains.is_requested, size)
             self.assertEqual(lines > 3, remains.proven is not None, size)
 
@@ -186,11 +215,12 @@ class TestDamage(RecoveryTestCase):
     @given(
         st.lists(
             st.dictionaries(
-                st.sampled_from([*PRE, *PROVEN, 'server']),
+                st.sampled_from([*OWED, *HOOK, *PROVEN, 'server']),
                 st.one_of(
                     st.none(),
-                    st.sampled_from(['pre-hook', 'proven', 'request', 'here']),
+                    st.sampled_from(['owed', 'proven', 'request', 'here']),
                     st.lists(st.text()),
+                    st.lists(st.just(HOOK)),
                     st.dictionaries(st.text(), st.text()),
                 ),
             )
@@ -198,6 +228,5 @@ class TestDamage(RecoveryTestCase):
     )
     def test_lines_of_any_shape_tell_what_they_can(self, events):
         remains = Remains.of(runs.Record('r', 's', tuple(events)))
-        for hook, environment in remains.hooks:
+        for _, hook in remains.posts:
             self.assertIsInstance(hook.path, str)
-            self.assertIsInstance(environment, dict)

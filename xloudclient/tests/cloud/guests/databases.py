@@ -131,6 +131,7 @@ class MariaDB(Database):
         if ! [ -d "$data/mysql" ]; then
             mariadb-install-db --defaults-file=$HOME/.my.cnf \\
                 --auth-root-authentication-method=normal --skip-test-db \\
+                --force --skip-name-resolve \\
                 --datadir="$data" >install.log 2>&1 || {
                 cat install.log; exit 1; }
         fi

@@ -1,0 +1,57 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""The telling cells of the fault campaign; ``tools/campaign`` runs them all.
+
+The rest of the table takes hours, and is in the documentation.
+"""
+
+import testtools
+
+from xloudclient.tests.cloud import fixture
+from xloudclient.tests.functional.campaign import faults, judge, phases
+from xloudclient.tests.functional.campaign.fast import FAST
+from xloudclient.tests.functional.campaign.runner import Cell
+from xloudclient.tests.functional.campaign.stage import Stage
+
+
+class CampaignTest(testtools.TestCase):
+    """One cloud and one server serve all cells, one after the other."""
+
+    def setUp(self):
+        super().setUp()
+        place = self.useFixture(fixture.CloudFixture())
+        self.stage = Stage(place.cloud)
+        self.stage.__enter__()
+        self.addCleanup(self.stage.__exit__)
+
+    def test_the_telling_cells_hold_nothing_and_claim_nothing_false(self):
+        bad = []
+        for phase, fault in FAST:
+            struck = faults.BY_NAME[fault]
+            seen = Cell(self.stage, phases.BY_NAME[phase], struck).run()
+            bad += [
+                f'{phase}, {fault}: {one}: {seen.said}'
+                for one in judge.problems(seen, struck)
+            ]
+        self.assertEqual([], bad)
+
+
+class TableTest(testtools.TestCase):
+    def test_every_cell_of_the_fast_part_is_in_the_table(self):
+        for phase, fault in FAST:
+            self.assertIn(phase, faults.BY_NAME[fault].phases)
+
+    def test_a_fault_that_is_not_tried_somewhere_says_why(self):
+        for fault in faults.FAULTS:
+            if set(fault.phases) != set(phases.BY_NAME):
+                self.assertNotEqual('', fault.why_not, fault.name)
