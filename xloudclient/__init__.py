@@ -24,8 +24,7 @@ This package adds it to the ``openstack`` command. Where to read first:
 * :mod:`xloudclient.consistency` tells the story of one run, with a diagram;
 * :mod:`xloudclient.consistency.ports` is what a run needs of the world, and
   ``cloud/``, ``guest/`` and ``local/`` are the world;
-* :mod:`xloudclient.wiring` puts them together for ``commands/``;
-* :mod:`xloudclient.catalog` reads what is left: the snapshots.
+* :mod:`xloudclient.wiring` puts them together for ``commands/``.
 
 Nothing may be imported here: every ``openstack`` command would pay for it.
 """

@@ -48,6 +48,7 @@ from xloudclient.consistency.ports import (
     HookState,
 )
 from xloudclient.local import runs
+from xloudclient.local.hook_group import end_group
 from xloudclient.local.journal import FileJournal
 
 T = TypeVar('T')
@@ -85,6 +86,8 @@ class Remains:
     :param posts: those still to run, in the order in which they are to,
         each with the number that the journal has for it
     :param environment: what they are told
+    :param login: the command that logs in to the guest
+    :param processes: the group and start of each hook that was started here
     :param is_requested: a snapshot may have been made
     :param volumes: the volumes that it holds
     :param proven: what was to be written on the snapshot
@@ -92,6 +95,8 @@ class Remains:
 
     posts: tuple[tuple[Any, Hook], ...] = ()
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    login: str = ''
+    processes: tuple[tuple[int, str], ...] = ()
     is_requested: bool = False
     volumes: tuple[str, ...] = ()
     proven: Mapping[str, Any] | None = None
@@ -104,6 +109,13 @@ class Remains:
         return cls(
             posts=tuple(_posts(record, owed or {})),
             environment=_strings((owed or {}).get('environment', {})),
+            login=str((owed or {}).get('login', 'ssh ADDRESS')),
+            processes=tuple(
+                (one['group'], str(one.get('start')))
+                for one in record.events
+                if one.get('event') == 'hook'
+                and isinstance(one.get('group'), int)
+            ),
             is_requested=requested is not None
             and _last(record, 'discarded') is None,
             volumes=tuple(map(str, (requested or {}).get('volumes', ()))),
@@ -212,8 +224,10 @@ class Recovery:
     ) -> Recovered:
         remains = Remains.of(record)
         try:
+            for group, start in remains.processes:
+                end_group(group, start)
             for number, hook in remains.posts:
-                self._run_post(record, hook, remains.environment)
+                self._run_post(record, hook, remains)
                 journal.write(
                     'post-hook', number=number, state=HookState.SUCCEEDED
                 )
@@ -293,10 +307,10 @@ class Recovery:
         return Recovered(record.run_id, record.server_id, state, reason)
 
     def _run_post(
-        self, record: runs.Record, hook: Hook, environment: Mapping[str, str]
+        self, record: runs.Record, hook: Hook, remains: Remains
     ) -> None:
         told = {
-            **environment,
+            **remains.environment,
             'XLOUD_PHASE': 'post',
             'XLOUD_RESULT': Result.ABORTED,
             'XLOUD_SNAPSHOT_ID': '',
@@ -308,12 +322,11 @@ class Recovery:
         if outcome.state is HookState.SUCCEEDED:
             return
         journal = self.folder / f'{record.run_id}{runs.SUFFIX}'
-        address = environment.get('XLOUD_SERVER_ADDRESS', 'ADDRESS')
         raise ReleaseFailed(
             f'AN APPLICATION MAY STILL BE BLOCKED: the post hook {hook.path} '
             f'of the dead run {record.run_id} {outcome.state}: '
             f'{outcome.reason}',
-            f'Run it by hand: {by_hand(hook, address)} ; then remove '
+            f'Run it by hand: {by_hand(hook, remains.login)} ; then remove '
             f'{journal}',
         )
 

@@ -28,13 +28,19 @@ from typing import Any
 from xloudclient import recording
 from xloudclient.cloud.project import OpenStack
 from xloudclient.consistency.conclusion import refused
-from xloudclient.consistency.errors import ExitCode, Failure, most_urgent
+from xloudclient.consistency.errors import (
+    ExitCode,
+    Failure,
+    Misuse,
+    most_urgent,
+)
 from xloudclient.consistency.outcome import Outcome
 from xloudclient.consistency.ports import Guest, World
 from xloudclient.consistency.run import Run
 from xloudclient.guest.absent import NoGuest
 from xloudclient.guest.ssh import SshGuest
 from xloudclient.local.clock import SystemClock
+from xloudclient.local.hook_group import start_of
 from xloudclient.local.hooks import LocalHooks
 from xloudclient.local.journal import FileJournal, runs_folder
 from xloudclient.local.progress import Progress
@@ -46,7 +52,15 @@ from xloudclient.recovery import Recovered, Recovery
 
 LOG = logging.getLogger(__name__)
 
-__all__ = ('Failure', 'Wired', 'exit_code', 'prepare', 'recover')
+__all__ = (
+    'ExitCode',
+    'Failure',
+    'Misuse',
+    'Wired',
+    'exit_code',
+    'prepare',
+    'recover',
+)
 
 
 class Wired:
@@ -70,7 +84,19 @@ class Wired:
     def steps(self) -> Iterator[tuple[str, str, str, str]]:
         """The plan, as rows: server, step, what, limit."""
         for one in self._prepared:
-            yield from steps.steps(one.plan)
+            if one.refusal:
+                yield one.plan.target.name, 'refused', str(one.refusal), ''
+            else:
+                yield from steps.steps(one.plan)
+
+    @property
+    def refusals(self) -> list[Outcome]:
+        """The outcomes of the servers that there will be no run for."""
+        return [
+            refused(one.plan, one.refusal)
+            for one in self._prepared
+            if one.refusal
+        ]
 
     def run(self) -> list[Outcome]:
         """Run them all; one outcome per server, in order."""
@@ -87,7 +113,7 @@ class Wired:
                 thread.start()
             for thread in threads:
                 thread.join()
-        return [self._outcomes[one.plan.run_id] for one in self._prepared]
+        return [self._outcomes[one.plan.target.id] for one in self._prepared]
 
     def _run_one(
         self,
@@ -97,30 +123,35 @@ class Wired:
     ) -> None:
         plan = prepared.plan
         clock = SystemClock(interruption)
-        with turns.turn(plan, clock):
-            try:
+        try:
+            if prepared.refusal:
+                raise prepared.refusal
+            with turns.turn(plan, clock):
                 outcome = self._execute(prepared, clock)
-            except Failure as failure:
-                outcome = refused(plan, failure)
-            except Exception as error:
-                LOG.exception('unexpected')
-                outcome = refused(plan, Failure(f'unexpected: {error!r}'))
-        self._outcomes[plan.run_id] = outcome
+        except Failure as failure:
+            outcome = refused(plan, failure)
+        except BaseException as error:
+            LOG.debug('unexpected', exc_info=True)
+            outcome = refused(plan, Failure(f'unexpected: {error!r}'))
+        self._outcomes[plan.target.id] = outcome
 
     def _execute(
         self, prepared: planner.Prepared, clock: SystemClock
     ) -> Outcome:
         plan = prepared.plan
         folder = runs_folder(os.environ)
+        journal = FileJournal(folder, plan.run_id, clock.utc)
         hooks = LocalHooks(
             os.environ,
             self._options.hook_env,
             is_interrupted=lambda: bool(clock.interrupted),
+            on_start=lambda group: journal.write(
+                'hook', group=group, start=start_of(group)
+            ),
         )
         recovery = Recovery(self._cloud, hooks, folder, clock)
         for text in recovery.recover_server(plan.target.id):
             LOG.warning('%s: %s', plan.target.name, text)
-        journal = FileJournal(folder, plan.run_id, clock.utc)
         journal.begin(
             plan.target.id, name=plan.target.name, place=self._cloud.place
         )
@@ -149,14 +180,14 @@ def prepare(client_manager: Any, options: Options, verbosity: int) -> Wired:
 
     :param client_manager: openstackclient's, authenticated on first use
     :param verbosity: the shell's: 0 with ``-q``
-    :raises Failure: it can't be done as asked
+    :raises Failure: the options make no sense, or name no server
     """
     wanted = Wanted.of(options)
     progress = Progress(verbosity, options.events)
     conn = client_manager.sdk_connection
     cloud = OpenStack(conn)
     planned = planner.Planner(options, wanted, cloud, conn.current_project_id)
-    prepared = [planned.plan(server) for server in options.servers]
+    prepared = [planned.plan(one) for one in planned.find(options.servers)]
     return Wired(prepared, conn, cloud, options, progress)
 
 

@@ -14,6 +14,7 @@
 """The one place where the cloud's errors become ours."""
 
 import contextlib
+import html
 from collections.abc import Iterator
 
 import requests
@@ -55,7 +56,9 @@ def translated() -> Iterator[None]:
 
 def _of_http(error: sdk_exceptions.HttpException) -> CloudError:
     status = error.status_code or 0
-    text = str(error.details or error.message or error)
+    # Glance answers with HTML
+    text = html.unescape(str(error.details or error.message or error))
+    text = ' '.join(text.split()).rstrip('.')
     if status >= 500 or not status:
         return ReplyLost(f'{status} {text}'.strip())
     return Refused(text, status)

@@ -73,7 +73,8 @@ class Images:
             limit='10',
         ):
             held = image.get('xloud_frozen_ms', '')
-            if evidence.is_ours(image['id'], image) and held.isdigit():
+            is_number = held.isascii() and held.isdecimal() and len(held) < 12
+            if evidence.is_ours(image['id'], image) and is_number:
                 return int(held)
         return None
 
@@ -88,10 +89,9 @@ class Images:
             {'op': 'add', 'path': f'/{_pointer(key)}', 'value': value}
             for key, value in properties.items()
         ]
-        if tags:
-            changes.append(
-                {'op': 'replace', 'path': '/tags', 'value': list(tags)}
-            )
+        changes += [
+            {'op': 'add', 'path': '/tags/-', 'value': tag} for tag in tags
+        ]
         with translated():
             response = self._conn.image.patch(
                 f'/images/{image_id}',

@@ -15,6 +15,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from openstack import connection
 
@@ -22,7 +23,7 @@ from xloudclient.cloud.compute import Servers
 from xloudclient.cloud.images import Images, mapped_snapshots
 from xloudclient.cloud.volumes import VolumeSnapshots
 from xloudclient.consistency.errors import CloudError, Refused, ReplyLost
-from xloudclient.consistency.plan import GuestState, Kind, Plan
+from xloudclient.consistency.plan import GuestState, Kind, Plan, Target
 from xloudclient.consistency.ports import Requested
 
 
@@ -42,6 +43,25 @@ class OpenStack:
         auth_url = config.get_auth_args().get('auth_url', '')
         region = config.get_region_name() or ''
         return f'{self._conn.current_project_id} {region} {auth_url}'
+
+    def has_agent(self, server: Mapping[str, Any], target: Target) -> bool:
+        """Whether Nova freezes this server through its guest agent.
+
+        The property is on the image it was booted from; if that can't be
+        seen, it counts as not set.
+        """
+        try:
+            if target.kind is Kind.IMAGE:
+                image = self.images.get(server['image']['id']) or {}
+            else:
+                image = self.volumes.image_properties(target.volumes[0].id)
+        except (CloudError, IndexError):
+            return False
+        return str(image.get('hw_qemu_guest_agent', '')).lower() in (
+            'yes',
+            'true',
+            '1',
+        )
 
     def request(self, plan: Plan, properties: Mapping[str, str]) -> Requested:
         try:
@@ -91,21 +111,24 @@ class OpenStack:
 
     def find_requested(self, plan: Plan) -> Requested | None:
         volumes = [volume.id for volume in plan.captured_volumes]
-        return self.find_run(plan.run_id, plan.target.id, volumes)
+        found = self.find_run(plan.run_id, plan.target.id, volumes)
+        return found if found and found.image_id else None
 
     def find_run(
         self, run_id: str, server_id: str, volumes: Sequence[str]
     ) -> Requested | None:
         """Return the snapshot that a run made, with all its parts.
 
+        Of one whose image is gone, the parts; its ID is '' then.
+
         What a launched copy of it handed on to later images names another
         server (``instance_uuid``), so it is not found.
         """
         found = self.images.matching(xloud_run=run_id, instance_uuid=server_id)
-        if not found:
-            return None
-        image = found[0]
+        image = found[0] if found else {'id': ''}
         parts = mapped_snapshots(image) or self.volumes.of_run(run_id, volumes)
+        if not found and not parts:
+            return None
         return Requested(image['id'], parts)
 
     def snapshot_volume(
@@ -173,7 +196,8 @@ class OpenStack:
         """
         left = []
         try:
-            self.images.delete(requested.image_id)
+            if requested.image_id:
+                self.images.delete(requested.image_id)
         except CloudError:
             left.append(f'openstack image delete {requested.image_id}')
         kept = self.volumes.delete_all(requested.volume_snapshots)

@@ -90,6 +90,15 @@ class VolumeSnapshots:
             status: str = response.json()['snapshot']['status']
             return status
 
+    def image_properties(self, volume_id: str) -> dict[str, Any]:
+        """Return the properties of the image that a volume was made from."""
+        with translated():
+            response = self._conn.block_storage.get(f'/volumes/{volume_id}')
+            sdk_exceptions.raise_from_response(response)
+            volume = response.json()['volume']
+            found: dict[str, Any] = volume.get('volume_image_metadata') or {}
+            return found
+
     def mark(self, snapshot_id: str, metadata: Mapping[str, str]) -> None:
         """Add metadata to a snapshot."""
         with translated():

@@ -16,14 +16,14 @@
 from cliff import columns
 
 
-class Seconds(columns.FormattableColumn[float | None]):
+class Seconds(columns.FormattableColumn[float]):
     """A measured time: ``1.234 s`` in a table, a number elsewhere."""
 
     def human_readable(self) -> str:
-        return '' if self._value is None else f'{self._value:.3f} s'
+        return f'{self._value:.3f} s'
 
-    def machine_readable(self) -> float | None:
-        return None if self._value is None else round(self._value, 3)
+    def machine_readable(self) -> float:
+        return round(self._value, 3)
 
 
 class Words(columns.FormattableColumn[list[str]]):

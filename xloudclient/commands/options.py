@@ -44,6 +44,13 @@ def duration(text: str) -> float:
     return seconds
 
 
+def tag(text: str) -> str:
+    """Take a tag that Glance will take."""
+    if not text or len(text) > LENGTH:
+        raise argparse.ArgumentTypeError(_('a tag has 1 to 255 characters'))
+    return text
+
+
 def at_least_one(text: str) -> int:
     """Read a whole number above zero."""
     if not text.isdecimal() or not int(text):
@@ -51,6 +58,12 @@ def at_least_one(text: str) -> int:
             _('%r is not a whole number above zero') % text
         )
     return int(text)
+
+
+#: Nova and Glance take no longer values, and Glance no longer tags.
+LENGTH = 255
+#: As ``nova/api/validation/parameter_types.py`` ``metadata`` has it.
+PROPERTY_KEY = re.compile(r'[a-zA-Z0-9_:. -]{1,255}')
 
 
 class SnapshotProperty(parseractions.KeyValueAction):
@@ -63,7 +76,15 @@ class SnapshotProperty(parseractions.KeyValueAction):
         values: str | Sequence[Any] | None,
         option_string: str | None = None,
     ) -> None:
-        key = str(values).partition('=')[0]
+        key, _equals, value = str(values).partition('=')
+        if not PROPERTY_KEY.fullmatch(key) or len(value) > LENGTH:
+            raise argparse.ArgumentError(
+                self,
+                _(
+                    'a key has letters, digits and -_:. and a value at most '
+                    '255 characters'
+                ),
+            )
         if key.startswith('xloud_') or key in RESERVED:
             raise argparse.ArgumentError(
                 self, _('%s is set by the snapshot itself') % key
@@ -87,7 +108,6 @@ def add_snapshot(
     parser.add_argument(
         '--name',
         metavar='<template>',
-        default='{server}-{date}',
         help=_(
             'Name of the snapshot; {server}, {server_id}, {date}, {time} and '
             '{run} are filled in, -{time} is appended if the name is taken '
@@ -108,6 +128,7 @@ def add_snapshot(
         '--tag',
         metavar='<tag>',
         dest='tags',
+        type=tag,
         action='append',
         default=[],
         help=_('Add a tag to the snapshot (repeat option for several)'),
@@ -126,12 +147,12 @@ def add_snapshot(
 def _add_data_volumes(
     parser: argparse.ArgumentParser, by_default: bool
 ) -> None:
-    parser.set_defaults(by_default=by_default)
     default = _('default') if by_default else _('not by default')
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
         '--data-volumes',
         action='store_true',
+        default=None,
         help=_(
             'Capture the volumes attached to an image-backed server as well '
             '(%s)'
@@ -140,9 +161,12 @@ def _add_data_volumes(
     )
     group.add_argument(
         '--no-data-volumes',
-        action='store_true',
+        dest='data_volumes',
+        action='store_false',
+        default=None,
         help=_('Leave the attached volumes of an image-backed server out'),
     )
+    parser.set_defaults(data_volumes_by_default=by_default)
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -250,19 +274,39 @@ def add_quiescing(parser: argparse.ArgumentParser) -> None:
     )
 
 
+#: Option -> whether it runs in the guest, whether before, whether after.
 HOOKS = {
+    '--hook': (False, True, True),
+    '--pre-hook': (False, True, False),
+    '--post-hook': (False, False, True),
+    '--guest-hook': (True, True, True),
+    '--guest-pre-hook': (True, True, False),
+    '--guest-post-hook': (True, False, True),
+}
+HOOK_HELP = {
     '--hook': _(
-        'Run a script here: pre before anything is quiesced, post '
-        'after the release'
+        'Run a script here: pre before anything is quiesced, post after the '
+        'release (repeat option for several)'
     ),
-    '--pre-hook': _('Run a script here before anything is quiesced'),
-    '--post-hook': _('Run a script here after the release'),
+    '--pre-hook': _(
+        'Run a script here before anything is quiesced '
+        '(repeat option for several)'
+    ),
+    '--post-hook': _(
+        'Run a script here after the release (repeat option for several)'
+    ),
     '--guest-hook': _(
-        'Run a script in the guest: pre before the quiescers, '
-        'post after their release'
+        'Run a script in the guest: pre before the quiescers, post after '
+        'their release (repeat option for several)'
     ),
-    '--guest-pre-hook': _('Run a script in the guest before the quiescers'),
-    '--guest-post-hook': _('Run a script in the guest after their release'),
+    '--guest-pre-hook': _(
+        'Run a script in the guest before the quiescers '
+        '(repeat option for several)'
+    ),
+    '--guest-post-hook': _(
+        'Run a script in the guest after their release '
+        '(repeat option for several)'
+    ),
 }
 
 
@@ -276,19 +320,19 @@ class HookOption(argparse.Action):
         values: object,
         option_string: str | None = None,
     ) -> None:
-        hooks = [*(namespace.hooks or ()), (self.option_strings[0], values)]
-        namespace.hooks = hooks
+        wanted = (*HOOKS[self.option_strings[0]], values)
+        namespace.hooks = [*(namespace.hooks or ()), wanted]
 
 
 def add_hooks(parser: argparse.ArgumentParser) -> None:
     """Options on scripts around the snapshot."""
-    for option, text in HOOKS.items():
+    for option, text in HOOK_HELP.items():
         parser.add_argument(
             option,
             metavar='<file>',
             dest='hooks',
             action=HookOption,
-            help=text + _(' (repeat option for several)'),
+            help=text,
         )
     parser.add_argument(
         '--hook-timeout',
@@ -391,16 +435,9 @@ def _add_address(parser: argparse.ArgumentParser) -> None:
 
 
 def leave_guest_alone(parser: argparse.ArgumentParser) -> None:
-    """The values of the options that a command without a guest lacks."""
-    parser.set_defaults(
-        quiescers=['none'],
-        require=None,
-        discard_lower=False,
-        on_error='fail',
-        max_freeze=60.0,
-        rehearse=False,
-        hooks=None,
-        hook_timeout=30.0,
-        hook_env=[],
-        trust_metadata=False,
-    )
+    """Give a command without a guest the defaults of the options it lacks."""
+    lacking = argparse.ArgumentParser(add_help=False)
+    for add in (add_quiescing, add_hooks, add_guest_access):
+        add(lacking)
+    parser.set_defaults(**vars(lacking.parse_args([])))
+    parser.set_defaults(quiescers=['none'])

@@ -14,7 +14,9 @@
 """server snapshot create | consistent | recover"""
 
 import argparse
+import contextlib
 import logging
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -54,20 +56,44 @@ class FailureLister(command.Lister):
     _exit_code = 0
 
     def run(self, parsed_args: argparse.Namespace) -> int:
-        """Show the result, then return the exit code that it has."""
+        """Show the result, then return the exit code that it has.
+
+        A result that can't be shown does not change what it was.
+        """
         from xloudclient import wiring
 
         try:
             super().run(parsed_args)
         except wiring.Failure as failure:
-            self.log.error('%s', sentence(failure))
+            if self.app.options.debug:
+                self.log.exception('%s', sentence(failure))
+            else:
+                self.log.error('%s', sentence(failure))
             return int(failure.exit_code)
+        except Exception as error:
+            if not self._exit_code:
+                raise
+            self.log.error('%s', error)
         return self._exit_code
 
-    def say(self, message: str, exit_code: int) -> None:
-        """Exit code 6 is said whatever -q and the log level are."""
-        if exit_code == 6:
-            self.app.stderr.write(message + '\n')
+    def check_columns(
+        self, parsed_args: argparse.Namespace, *known: str
+    ) -> None:
+        """Refuse -c before anything is done, not when it has been."""
+        from xloudclient import wiring
+
+        chosen = parsed_args.columns
+        if chosen and not set(chosen) & set(known):
+            raise wiring.Misuse(
+                f'-c: there is no such column (there are {", ".join(known)})'
+            )
+
+    def tell(self, message: str, exit_code: int) -> None:
+        """Say what went wrong; exit code 6 whatever -q says."""
+        from xloudclient import wiring
+
+        if exit_code == wiring.ExitCode.RELEASE_FAILED:
+            shout(message)
         elif exit_code:
             self.log.error('%s', message)
 
@@ -94,17 +120,23 @@ class SnapshotServers(FailureLister):
     ) -> tuple[Sequence[str], Iterable[Any]]:
         from xloudclient import wiring
 
+        self.check_columns(parsed_args, *self._columns(parsed_args))
         wired = wiring.prepare(
             self.app.client_manager, parsed_args, self.verbosity
         )
-        if parsed_args.dry_run:
-            return PLAN_COLUMNS, wired.steps()
-        outcomes = wired.run()
+        dry = parsed_args.dry_run
+        outcomes = wired.refusals if dry else wired.run()
         self._exit_code = int(wiring.exit_code(outcomes))
         for outcome in outcomes:
             if outcome.message:
-                self.say(outcome.message, outcome.exit_code)
-        return show(outcomes, parsed_args.long)
+                self.tell(outcome.message, outcome.exit_code)
+        rows = wired.steps() if dry else show(outcomes, parsed_args.long)
+        return self._columns(parsed_args), rows
+
+    def _columns(self, parsed_args: argparse.Namespace) -> tuple[str, ...]:
+        if parsed_args.dry_run:
+            return PLAN_COLUMNS
+        return COLUMNS + (LONG_COLUMNS if parsed_args.long else ())
 
     @property
     def verbosity(self) -> int:
@@ -114,13 +146,11 @@ class SnapshotServers(FailureLister):
 
 class CreateServerSnapshot(SnapshotServers):
     _description = _(
-        """Create a snapshot of one or more servers
+        """Create a snapshot of one or more servers as they run.
 
-        The snapshot is taken as the server runs, with nothing quiesced: what
-        a database finds in it is what it would find after a power failure.
-        Use "openstack server snapshot consistent" to have it quiesced first.
-
-        Example: openstack server snapshot create --wait web"""
+        Nothing is quiesced: a database finds what it would find after a
+        power failure. Use "server snapshot consistent" to have it quiesced
+        first. Example: openstack server snapshot create --wait web"""
     )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
@@ -131,19 +161,15 @@ class CreateServerSnapshot(SnapshotServers):
 
 class CreateConsistentServerSnapshot(SnapshotServers):
     _description = _(
-        """Create an application-consistent snapshot of one or more servers
+        """Create an application-consistent snapshot of one or more servers.
 
         Quiesces each server, captures its disks, proves that the hold lasted
-        until the disks were captured, releases it, and records the class
-        that was proven, with its evidence, on the snapshot.
-
-        Exit codes: 0 done; 1 failed; 2 usage; 3 can't be quiesced as asked
-        (no snapshot); 4 the snapshot failed; 5 taken, but of a lower class
-        than required; 6 release failed, an application may still be blocked;
-        7 out of time; 75 busy, try again later; 130, 143, 129 interrupted.
-        In all of them but 6 everything was released.
-
-        Example: openstack server snapshot consistent --quiesce mysql db"""
+        until they were captured, releases it, and records the proven class
+        on the snapshot. Exit codes: 0 done, 1 failed, 2 usage, 3 can't be
+        quiesced (no snapshot), 4 the snapshot failed, 5 lower class than
+        required, 6 RELEASE FAILED (an application may still be blocked),
+        7 out of time, 75 try again later. Example: openstack server snapshot
+        consistent --quiesce mysql --wait db"""
     )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
@@ -156,14 +182,13 @@ class CreateConsistentServerSnapshot(SnapshotServers):
 
 class RecoverServerSnapshot(FailureLister):
     _description = _(
-        """Finish or undo what interrupted snapshots left behind
+        """Finish or undo what interrupted snapshots left behind.
 
         A run that was killed is put right by the next one on its server, or
         by this command: hooks whose post never ran, snapshots that were
         requested and not proven, evidence that was not yet written. The
-        guest itself needs no recovery: it released on its own.
-
-        Example: openstack server snapshot recover"""
+        guest itself needs no recovery: it released on its own. Example:
+        openstack server snapshot recover"""
     )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -181,14 +206,25 @@ class RecoverServerSnapshot(FailureLister):
     ) -> tuple[Sequence[str], Iterable[Any]]:
         from xloudclient import wiring
 
+        self.check_columns(parsed_args, *RECOVER_COLUMNS)
         recovered = wiring.recover(self.app.client_manager, parsed_args.run)
         self._exit_code = int(wiring.exit_code(recovered))
         for one in recovered:
-            self.say(f'{one.reason}. {one.advice}'.strip(), one.exit_code)
+            self.tell(f'{one.reason}. {one.advice}'.strip(), one.exit_code)
         return RECOVER_COLUMNS, [
             (one.run_id, one.server_id, str(one.state), one.reason)
             for one in recovered
         ]
+
+
+def shout(message: str) -> None:
+    """Say it wherever it can be said."""
+    with contextlib.suppress(Exception):
+        sys.stderr.write(message + '\n')
+        sys.stderr.flush()
+        return
+    with contextlib.suppress(Exception), open('/dev/tty', 'w') as terminal:
+        terminal.write(message + '\n')
 
 
 def sentence(failure: Exception) -> str:
@@ -197,22 +233,21 @@ def sentence(failure: Exception) -> str:
     return f'{failure}. {advice}'.strip()
 
 
-def show(
-    outcomes: Sequence[Any], long: bool
-) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
-    """Make the table: one row per server."""
-    rows = [_row(one) + (_long(one) if long else ()) for one in outcomes]
-    return COLUMNS + (LONG_COLUMNS if long else ()), rows
+def show(outcomes: Sequence[Any], long: bool) -> list[tuple[Any, ...]]:
+    """Make the rows of the table: one per server."""
+    return [_row(one) + (_long(one) if long else ()) for one in outcomes]
 
 
 def _row(outcome: Any) -> tuple[Any, ...]:
     return (
         outcome.plan.target.name,
         outcome.requested.image_id if outcome.requested else None,
-        outcome.plan.snapshot_name,
+        outcome.plan.snapshot_name or None,
         str(outcome.status),
         None if outcome.consistency is None else str(outcome.consistency),
-        columns.Seconds(outcome.frozen_seconds),
+        None
+        if outcome.frozen_seconds is None
+        else columns.Seconds(outcome.frozen_seconds),
         outcome.captured_at or None,
     )
 
@@ -225,6 +260,6 @@ def _long(outcome: Any) -> tuple[Any, ...]:
         columns.Words(list(requested.volume_snapshots if requested else ())),
         columns.Words(list(outcome.quiesced)),
         columns.Words(list(outcome.hooks)),
-        outcome.plan.run_id,
+        outcome.plan.run_id or None,
         outcome.reason,
     )

@@ -83,6 +83,8 @@ def judge(seen: Seen) -> Judgement:
     :returns: FAILED with a reason as soon as any part failed, CAPTURED once
         every part is, else PENDING
     """
+    if seen.is_volume_backed and not seen.volumes:
+        return Judgement(Verdict.FAILED, 'the image names no volume snapshots')
     parts = [_judge_image(seen), *map(_judge_volume, seen.volumes)]
     for verdict in (Verdict.FAILED, Verdict.PENDING):
         for part in parts:

@@ -22,6 +22,7 @@ from xloudclient.consistency.errors import (
 from xloudclient.consistency.hold import Hold
 from xloudclient.consistency.outcome import Outcome, Progress, Status
 from xloudclient.consistency.plan import Consistency, Plan
+from xloudclient.consistency.text import printable
 
 
 def conclude(plan: Plan, hold: Hold, progress: Progress) -> Outcome:
@@ -32,7 +33,7 @@ def conclude(plan: Plan, hold: Hold, progress: Progress) -> Outcome:
         plan=plan,
         status=_status(plan, progress, failure),
         exit_code=failure.exit_code if failure else ExitCode.DONE,
-        requested=progress.requested,
+        requested=None if _is_undone(progress) else progress.requested,
         consistency=(
             proof.consistency
             if proof and not _has_vanished(progress)
@@ -42,7 +43,7 @@ def conclude(plan: Plan, hold: Hold, progress: Progress) -> Outcome:
         captured_at=progress.captured_at,
         quiesced=hold.proven_names,
         hooks=tuple(hold.hook_log),
-        reason=_reason(progress, failure),
+        reason=printable(_reason(progress, failure)),
         message=_sentence(plan, hold, progress, failure) if failure else '',
         is_deferred=progress.is_deferred,
         leaves_something=bool(progress.leftovers or progress.unfound)
@@ -57,8 +58,8 @@ def refused(plan: Plan, failure: Failure) -> Outcome:
         plan=plan,
         status=Status.SKIPPED,
         exit_code=failure.exit_code,
-        reason=str(failure),
-        message=f'{text} {failure.advice}'.strip(),
+        reason=printable(str(failure)),
+        message=printable(f'{text} {failure.advice}'.strip()),
     )
 
 
@@ -70,6 +71,10 @@ def _worst(plan: Plan, hold: Hold, progress: Progress) -> Failure | None:
         return _unrecorded(progress) or progress.failure
     if hold.problems:
         return hold.problems[0]
+    lost = [one for one in hold.holders if not one.is_proven]
+    if plan.rehearse and lost:
+        names = ', '.join(one.quiescer.name for one in lost)
+        return LowerClass(f'the rehearsal lost what it held: {names}')
     proof = progress.proof
     if proof and proof.consistency < plan.required:
         return LowerClass(
@@ -107,6 +112,11 @@ def _status(plan: Plan, progress: Progress, failure: Failure | None) -> Status:
     return Status.FAILED
 
 
+def _is_undone(progress: Progress) -> bool:
+    """Whether what was begun was removed before it was a snapshot."""
+    return progress.is_discarded and progress.proof is None
+
+
 def _has_vanished(progress: Progress) -> bool:
     return progress.failure is not None and (
         progress.failure.exit_code is ExitCode.CAPTURE_FAILED
@@ -129,7 +139,7 @@ def _sentence(
         _snapshot_state(progress),
         failure.advice or progress.unfound or _budget(plan, hold, progress),
     ]
-    return ' '.join(part for part in parts if part)
+    return printable(' '.join(part for part in parts if part))
 
 
 def _budget(plan: Plan, hold: Hold, progress: Progress) -> str:
@@ -163,7 +173,7 @@ def _snapshot_state(progress: Progress) -> str:
     if progress.unfound:
         return 'Whether a snapshot was begun is not known.'
     if progress.is_discarded:
-        return 'The snapshot was deleted again.'
+        return 'Nothing of the snapshot is left.'
     if _has_vanished(progress):
         return 'No snapshot is left.'
     if progress.requested and progress.captured_at:

@@ -78,7 +78,6 @@ def refuse(plan: Plan, forecast: Forecast) -> str:
     ways = ['a longer --max-freeze']
     if plan.target.kind is Kind.IMAGE:
         ways += [
-            'a volume-backed server (its hold does not grow with the disk)',
-            'quiescing by the guest agent around the point in time only',
+            'a volume-backed server (its hold does not grow with the disk)'
         ]
     raise NotQuiesced(text, f'What helps: {"; ".join(ways)}.')

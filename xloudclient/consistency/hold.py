@@ -19,6 +19,7 @@ released, each on its own: one failure never stops the next.
 """
 
 import functools
+import shlex
 from collections.abc import Callable, Mapping
 
 from xloudclient.consistency.errors import (
@@ -108,7 +109,6 @@ class Hold:
     def _attempt(self, step: Callable[[], None]) -> None:
         """Take a step that ``--on-error continue`` may drop."""
         self._remaining()
-        self._is_started = True
         try:
             step()
         except NotQuiesced as failure:
@@ -130,10 +130,17 @@ class Hold:
             for number, hook in enumerate(self.plan.hooks)
             if hook.post is not None
         ]
-        if owed:
-            self.world.journal.write(
-                'owed', posts=owed, environment=self.environment()
+        if owed and not self.world.journal.write(
+            'owed',
+            posts=owed,
+            environment=self.environment(),
+            login=self.plan.login_command,
+        ):
+            raise Failure(
+                "the journal can't be written",
+                'Make room or set XDG_STATE_HOME.',
             )
+        self._is_started = True
 
     def _number(self, hook: Hook) -> int:
         """The same file may be given twice, so identity counts."""
@@ -298,16 +305,20 @@ class Hold:
             ReleaseFailed(
                 f'AN APPLICATION MAY STILL BE BLOCKED: {text}',
                 'What a pre hook did may still be in force; run by hand: '
-                + by_hand(hook, self.plan.address),
+                + by_hand(hook, self.plan.login_command),
             )
         )
 
 
-def by_hand(hook: Hook, address: str) -> str:
-    """The command that runs a post hook."""
+def by_hand(hook: Hook, login: str) -> str:
+    """The command that runs a post hook.
+
+    :param login: the command that logs in to the guest
+    """
+    path, argument = shlex.quote(hook.path), shlex.quote(hook.post or '')
     if hook.place is Place.HERE:
-        return f'{hook.path} {hook.post}'
-    return f'ssh {address} sh -s {hook.post} < {hook.path}'
+        return f'{path} {argument}'
+    return f'{login} sh -s {argument} < {path}'
 
 
 class GuestHooks:

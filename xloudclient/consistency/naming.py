@@ -22,6 +22,8 @@ DEFAULT = '{server}-{date}'
 FIELDS = ('server', 'server_id', 'date', 'time', 'run')
 #: Nova and Glance take no longer names (characters).
 LENGTH = 255
+#: Nova names the volume snapshots ``snapshot for <name>``, also of 255.
+VOLUME_LENGTH = LENGTH - len('snapshot for ')
 
 
 def check(template: str, several: bool) -> None:
@@ -41,6 +43,8 @@ def check(template: str, several: bool) -> None:
         raise Misuse('--name: several servers need {server} or {server_id}')
     if not template.strip():
         raise Misuse('--name: the name is empty')
+    if not template.isprintable():
+        raise Misuse('--name: a name has printable characters only')
 
 
 def _fields(template: str) -> list[str]:
@@ -59,21 +63,23 @@ def fill(
     server_id: str,
     run: str,
     now: datetime.datetime,
+    length: int = LENGTH,
 ) -> str:
     """Fill in a template that :func:`check` accepts.
 
     :param now: the time of day in UTC
+    :param length: characters that the name may have
     """
-    return template.format(
+    name = template.format(
         server=server,
         server_id=server_id,
         run=run,
         date=now.strftime('%Y-%m-%d'),
         time=now.strftime('%H%M%S'),
-    )[:LENGTH]
+    )
+    return name[:length].strip()
 
 
-def distinguish(name: str, now: datetime.datetime) -> str:
-    """The name to use when ``name`` is taken already."""
-    suffix = now.strftime('-%H%M%S')
-    return name[: LENGTH - len(suffix)] + suffix
+def extend(name: str, suffix: str, length: int = LENGTH) -> str:
+    """Append to a name that is taken, and keep it short enough."""
+    return name[: length - len(suffix)] + suffix

@@ -49,6 +49,8 @@ class Progress:
     """What is known of the snapshot so far.
 
     :param is_unsure: a request was sent and its outcome is not known
+    :param pending_volume: a volume of which a snapshot was requested, with
+        an outcome that is not known
     :param captured_clock: when it was first seen captured, monotonic seconds
     :param is_deferred: the evidence is written when the upload has ended
     :param leftovers: commands that remove what could not be deleted
@@ -57,6 +59,7 @@ class Progress:
 
     requested: Requested | None = None
     is_unsure: bool = False
+    pending_volume: str = ''
     captured_at: str = ''
     captured_clock: float | None = None
     is_recorded: bool = False

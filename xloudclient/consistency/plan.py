@@ -152,6 +152,7 @@ class Plan:
         in the guest
     :param required: the lowest class that counts as success
     :param address: where the guest is reached; empty if it is not
+    :param login_command: how one would log in there by hand
     """
 
     target: Target
@@ -174,6 +175,7 @@ class Plan:
     rehearse: bool = False
     group_id: str = ''
     address: str = ''
+    login_command: str = ''
 
     @property
     def captured_volumes(self) -> tuple[Volume, ...]:

@@ -70,6 +70,7 @@ class GuestFacts:
     :param used_bytes: bytes in use on the root file system; 0 if unknown
     :param may_freeze: the supervisor is root, and the guest is another
         machine than this one
+    :param server_id: the server that this guest says it is; '' if it can't
     """
 
     boot_id: str = ''
@@ -77,6 +78,7 @@ class GuestFacts:
     serials: Mapping[str, str] = dataclasses.field(default_factory=dict)
     used_bytes: int = 0
     may_freeze: bool = False
+    server_id: str = ''
 
 
 class HookState(enum.StrEnum):
@@ -249,8 +251,11 @@ class HookRunner(Protocol):
 class Journal(Protocol):
     """What outlives this process: written and synced before each act."""
 
-    def write(self, event: str, **fields: Any) -> None:
-        """Append one line; never raises once the run has begun."""
+    def write(self, event: str, **fields: Any) -> bool:
+        """Append one line; never raises.
+
+        :returns: whether it is on the disk
+        """
 
 
 class Recorder(Protocol):

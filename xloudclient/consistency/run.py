@@ -31,7 +31,7 @@ from xloudclient.consistency.errors import (
 )
 from xloudclient.consistency.hold import Hold
 from xloudclient.consistency.outcome import Outcome, Progress, Result
-from xloudclient.consistency.plan import Kind, Plan
+from xloudclient.consistency.plan import Consistency, Kind, Plan
 from xloudclient.consistency.ports import GuestFacts, World
 from xloudclient.consistency.proof import Proof, prove, prove_idle
 from xloudclient.consistency.taking import Taking
@@ -87,8 +87,9 @@ class Run:
             self.progress.failure = failure
         except Failure as failure:
             self.progress.failure = self.progress.failure or failure
-        except Exception as error:
-            LOG.exception('unexpected')
+        except BaseException as error:
+            # also SystemExit, which libraries raise: we have to release
+            LOG.debug('unexpected', exc_info=True)
             self.progress.failure = self.progress.failure or Failure(
                 f'unexpected {type(error).__name__}: {error}'
             )
@@ -110,6 +111,7 @@ class Run:
         if self.plan.needs_guest:
             self.world.reporter.step('connecting', address=self.plan.address)
             self.facts = self._open_guest()
+        self._check_identity()
         if self.plan.is_auto:
             self._resolve_auto()
         if self.plan.quiescers:
@@ -125,6 +127,14 @@ class Run:
         except (GuestLost, TimeoutError) as error:
             self._remaining()
             raise NotQuiesced(f"can't reach the guest: {error}") from error
+
+    def _check_identity(self) -> None:
+        """An address may lead to another machine than the server."""
+        says = self.facts.server_id
+        if says and says != self.plan.target.id.lower():
+            raise NotQuiesced(
+                f'the guest at {self.plan.address} is another server ({says})'
+            )
 
     def _resolve_auto(self) -> None:
         try:
@@ -170,6 +180,7 @@ class Run:
             isinstance(self.progress.failure, OutOfTime)
             and not self.progress.captured_at
             and not self.plan.discard_lower
+            and not self.progress.pending_volume
             and (self.progress.is_unsure or bool(self.progress.requested))
             and self.world.clock.now() < self._deadline
         )
@@ -250,6 +261,11 @@ class Run:
         state = self.plan.target.state
         if not state.is_writing:
             return prove_idle(state, self.taking.state_now())
+        parts = len(self.taking.requested.volume_snapshots)
+        if parts != len(self.plan.captured_volumes):
+            return Proof(
+                Consistency.NONE, 'a volume was attached or detached meanwhile'
+            )
         lapses = list(self.hold.lapses)
         if isinstance(self.progress.failure, OutOfTime):
             lapses.append('released before the capture: out of time')

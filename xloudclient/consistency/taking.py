@@ -142,6 +142,7 @@ class Taking:
 
     def _request_volume(self, volume_id: str) -> None:
         self.world.journal.write('volume-request', volume=volume_id)
+        self.progress.pending_volume = volume_id
         call = functools.partial(
             self.world.cloud.snapshot_volume,
             self.plan,
@@ -151,6 +152,7 @@ class Taking:
         try:
             made = self._ask(call, REQUEST_SECONDS)
         except Refused as error:
+            self.progress.pending_volume = ''
             raise refusal(error) from error
         except (ReplyLost, TimeoutError) as error:
             self._remaining()
@@ -162,6 +164,7 @@ class Taking:
             self.requested,
             volume_snapshots=(*self.requested.volume_snapshots, made),
         )
+        self.progress.pending_volume = ''
 
     def await_capture(self, poll: Callable[[], float]) -> None:
         """Return once the point in time is fixed.
@@ -305,8 +308,23 @@ class Taking:
         if self.progress.is_unsure:
             with contextlib.suppress(CaptureFailed):
                 self.find('', ignore_signals=True)
+        if self.progress.pending_volume:
+            self._find_parts()
         if self.progress.requested:
             self.discard()
+
+    def _find_parts(self) -> None:
+        """Look for a volume snapshot that may have been made meanwhile.
+
+        If it is still to come, the journal stays and the next run removes it.
+        """
+        with contextlib.suppress(CaptureFailed):
+            self.find('', ignore_signals=True)
+        volume = self.progress.pending_volume
+        self.progress.unfound = (
+            'A snapshot of a volume may still appear; this finds it: '
+            f'openstack volume snapshot list --volume {volume}'
+        )
 
     def discard(self) -> None:
         """Delete the snapshot; what can't be deleted is named."""

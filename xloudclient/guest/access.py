@@ -19,6 +19,7 @@ people's input: nothing gets from there into an option of ssh(1).
 import dataclasses
 import ipaddress
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
@@ -104,6 +105,11 @@ class Access:
     def __str__(self) -> str:
         port = f' port {self.port}' if self.port else ''
         return (f'{self.login}@' if self.login else '') + self.address + port
+
+    @property
+    def login_command(self) -> str:
+        """The command that logs in, as one would type it."""
+        return shlex.join(['ssh', *self.words()])
 
     def words(self) -> list[str]:
         """Return what the user would have to type after ``ssh``."""

@@ -89,7 +89,10 @@ class Child:
 
         :raises ValueError: that was not JSON
         """
-        line = json.loads(self.answer) if self.answer else {}
+        try:
+            line = json.loads(self.answer) if self.answer else {}
+        except RecursionError as error:
+            raise ValueError('nested too deeply') from error
         if not isinstance(line, dict):
             raise ValueError('not an object')
         return read_line(line)

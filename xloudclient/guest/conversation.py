@@ -16,12 +16,13 @@ The reader thread writes, under a condition; the methods of the guest wait
 for something to be known. All of it is bounded, as a guest may say anything.
 """
 
+import contextlib
 import threading
 from typing import Any
 
 from xloudclient.consistency.ports import GuestFacts
+from xloudclient.consistency.text import printable
 from xloudclient.guest.child import VERBS, Child
-from xloudclient.guest.protocol import escape
 
 #: As many facts (disks, lines of a report) as are kept.
 MOST_FACTS = 1000
@@ -60,7 +61,9 @@ class Conversation:
             if words is None:
                 self.is_over = True
             else:
-                self._take(words)
+                # a number of a million digits is no number
+                with contextlib.suppress(ValueError, RecursionError):
+                    self._take(words)
             self.heard.notify_all()
 
     def _take(self, words: str) -> None:
@@ -69,7 +72,7 @@ class Conversation:
         child = self.children.get(int(number) if number.isdecimal() else 0)
         if child is not None and verb in VERBS:
             VERBS[verb](child, text)
-        elif verb in ('boot', 'uid', 'used', 'serial', 'root'):
+        elif verb in ('boot', 'uid', 'used', 'serial', 'root', 'server'):
             self._keep(self.facts, (verb, *rest.split()))
         elif verb == 'report':
             self._keep(self.report, rest)
@@ -78,11 +81,11 @@ class Conversation:
         elif verb == 'busy':
             self.is_busy = True
         elif verb == 'failed':
-            self.failure = escape(rest)
+            self.failure = printable(rest)
         elif verb == 'over':
             self.is_answered = True
         elif verb == 'lapsed' and self.lapsed is None:
-            self.lapsed = escape(rest)
+            self.lapsed = printable(rest)
 
     @staticmethod
     def _keep(kept: list[Any], one: Any) -> None:
@@ -102,8 +105,9 @@ class Conversation:
             boot_id=boot_id,
             root_disks=tuple(dict.fromkeys(root)),
             serials={name: one for (name, one, *_) in self._all('serial', 2)},
-            used_bytes=int(used) * 1024 if used.isdecimal() else 0,
+            used_bytes=_kibibytes(used),
             may_freeze=self._first('uid') == '0' and boot_id != own_boot_id,
+            server_id=self._first('server').lower(),
         )
 
     def _all(self, key: str, least: int) -> list[tuple[str, ...]]:
@@ -129,3 +133,9 @@ class Conversation:
             elif verb == 'done':
                 self.hear(line)
         return True
+
+
+def _kibibytes(text: str) -> int:
+    """Read a number of KiB, as bytes; 0 for anything else."""
+    is_number = text.isascii() and text.isdecimal() and len(text) < 16
+    return int(text) * 1024 if is_number else 0

@@ -20,6 +20,8 @@ text is in the notation of ``printf %b``, which every shell has built in.
 from collections.abc import Iterable, Iterator
 from importlib import resources
 
+from xloudclient.consistency.text import printable
+
 #: Bytes of a line that the guest takes at once (see supervisor.sh).
 CHUNK_BYTES = 900
 #: An argument or variable must fit into one write to a pipe (PIPE_BUF, 4096).
@@ -129,16 +131,8 @@ def mend(text: str) -> str:
     return text.encode(errors='surrogateescape').decode(errors='replace')
 
 
-def escape(text: str) -> str:
-    """Return the text without anything that a terminal would act on."""
-    return ''.join(
-        one if one.isprintable() else one.encode('unicode_escape').decode()
-        for one in text
-    )
-
-
 def quote(text: str) -> str:
     """Return the end of what somebody else wrote, fit to be shown."""
     text = text.strip()
     cut = '...' if len(text) > QUOTED_CHARACTERS else ''
-    return cut + escape(text[-QUOTED_CHARACTERS:])
+    return cut + printable(text[-QUOTED_CHARACTERS:])

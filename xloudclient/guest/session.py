@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from xloudclient.consistency.errors import Busy, GuestLost, NotQuiesced
 from xloudclient.consistency.ports import GuestFacts
+from xloudclient.consistency.text import printable
 from xloudclient.guest.access import Access
 from xloudclient.guest.child import Child
 from xloudclient.guest.connection import Connection
@@ -33,7 +34,6 @@ from xloudclient.guest.protocol import (
     LONGEST_WORD_BYTES,
     chunks,
     encode,
-    escape,
     quote,
     remote_command,
 )
@@ -91,7 +91,7 @@ class Session:
     @property
     def earlier_report(self) -> tuple[str, ...]:
         """What an earlier supervisor left to be told, escaped."""
-        return tuple(map(escape, self._talk.report))
+        return tuple(map(printable, self._talk.report))
 
     def _connect(
         self, role: str, nonce: str, talk: Conversation, lease: int

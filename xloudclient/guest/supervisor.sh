@@ -182,6 +182,11 @@ tell_facts() {
     read -r boot 2>/dev/null </proc/sys/kernel/random/boot_id
     say boot "$boot"
     say uid "$uid" "$sudo"
+    # Nova's libvirt driver gives a guest its server's ID; only root sees it.
+    read -r product 2>/dev/null </sys/class/dmi/id/product_name
+    if [ "$product" = 'OpenStack Nova' ] && read -r server </sys/class/dmi/id/product_uuid; then
+        say server "$server"
+    fi
     df -P -k / | while read -r _ _ used _; do
         case $used in *[!0-9]* | '') ;; *) say used "$used" ;; esac
     done

@@ -26,6 +26,8 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from xloudclient.consistency.text import printable
+
 #: How much of a hook's output is kept; the end of it.
 OUTPUT_BYTES = 64 * 1024
 
@@ -61,10 +63,15 @@ class HookGroup:
         self._output = b''
 
     @property
+    def group(self) -> int:
+        """The number of the process group."""
+        return self._process.pid
+
+    @property
     def quotation(self) -> str:
         """The end of the output, fit to be shown on a terminal."""
         text = self._output.decode(errors='replace').strip()
-        quoted = escape(text[-QUOTED_CHARACTERS:])
+        quoted = printable(text[-QUOTED_CHARACTERS:])
         return f'; it said: {quoted}' if quoted else ''
 
     def ends_within(
@@ -173,9 +180,28 @@ def _is_at_work(status: list[str], group: int) -> bool:
     return status[2] == str(group) and status[0] not in 'ZX'
 
 
-def escape(text: str) -> str:
-    """Return the text without anything that a terminal would act on."""
-    return ''.join(
-        one if one.isprintable() else one.encode('unicode_escape').decode()
-        for one in text
-    )
+def start_of(group: int) -> str:
+    """Tell when the leader of a group was started, and in which boot.
+
+    Field 22 of ``/proc/PID/stat`` (proc(5)); '' if there is no such process.
+    """
+    with contextlib.suppress(OSError, IndexError):
+        text = pathlib.Path(f'/proc/{group}/stat').read_text()
+        boot = pathlib.Path('/proc/sys/kernel/random/boot_id').read_text()
+        return f'{boot.strip()} {text.rpartition(")")[2].split()[19]}'
+    return ''
+
+
+def end_group(group: int, start: str, seconds: float = 2.0) -> None:
+    """End a hook that outlived its run, if it is still the same one.
+
+    :param start: what :func:`start_of` told when it was started
+    :param seconds: to wait for its end
+    """
+    if group < 2 or not start or start_of(group) != start:
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and is_alive(group):
+        time.sleep(POLL_SECONDS)

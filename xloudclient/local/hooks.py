@@ -41,6 +41,7 @@ class LocalHooks:
     :param environ: our own environment
     :param passed: names of further variables that hooks get (--hook-env)
     :param grace: seconds from SIGTERM to SIGKILL
+    :param on_start: told the process group of each hook
     :param is_interrupted: a signal came, which ends a pre hook early
     """
 
@@ -50,12 +51,14 @@ class LocalHooks:
         passed: Sequence[str] = (),
         grace: float = GRACE_SECONDS,
         is_interrupted: Callable[[], bool] = bool,
+        on_start: Callable[[int], object] = abs,
     ) -> None:
         names = (*KEPT_VARIABLES, *passed)
         self._kept = {n: environ[n] for n in names if n in environ}
         self._kept.setdefault('PATH', os.defpath)
         self._grace = grace
         self._is_interrupted = is_interrupted
+        self._on_start = on_start
 
     def run(
         self,
@@ -77,6 +80,7 @@ class LocalHooks:
         try:
             command = [check(hook.path), *filter(None, [argument])]
             group = HookGroup(command, {**self._kept, **environment})
+            self._on_start(group.group)
             # what undoes is never cut short
             is_unwanted = self._is_interrupted if phase == 'pre' else bool
             state, reason = self._see_through(group, timeout, is_unwanted)

@@ -96,8 +96,10 @@ class FileJournal:
         self._writer = _Writer(descriptor, self.path)
         return record
 
-    def write(self, event: str, **fields: Any) -> None:
+    def write(self, event: str, **fields: Any) -> bool:
         """Append one line and sync it; never raises.
+
+        :returns: whether it is on the disk
 
         After a second the line is left to be written when it can be, and
         until it is, those that follow are not waited for.
@@ -106,10 +108,13 @@ class FileJournal:
         self._last = _Line(self._format(event, fields))
         if self._writer is None:
             LOG.debug('no journal for %s', event)
-            return
+            return False
         self._writer.lines.put(self._last)
         if is_late or not self._last.wait(PATIENCE_SECONDS):
-            LOG.warning('The journal %s is late: %s', self.path, event)
+            # not a warning: a terminal that is stopped would stop us
+            LOG.debug('the journal %s is late: %s', self.path, event)
+            return False
+        return not self._last.is_lost
 
     def close(self, done: bool) -> None:
         """End the life of the run; never raises, and takes 2 s at most.
@@ -138,6 +143,7 @@ class _Line:
 
     def __init__(self, text: bytes) -> None:
         self.text = text
+        self.is_lost = False
         self._is_done = threading.Event()
 
     def is_done(self) -> bool:
@@ -173,7 +179,8 @@ class _Writer(threading.Thread):
             except OSError as error:
                 # a part of it may be there; the next one begins afresh
                 is_cut = True
-                LOG.warning("can't write %s: %s", self._path, error)
+                line.is_lost = True
+                LOG.debug("can't write %s: %s", self._path, error)
             line.set_done()
         os.close(self._descriptor)
 

@@ -18,10 +18,13 @@ for. The result itself goes to stdout and is not written here.
 """
 
 import contextlib
+import functools
+import io
 import json
+import queue
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import IO, Any
 
@@ -30,6 +33,12 @@ from rich import console, markup, status
 from xloudclient.consistency.errors import Misuse
 from xloudclient.consistency.plan import Plan
 from xloudclient.consistency.ports import Clock
+from xloudclient.consistency.text import printable
+
+#: Steps that wait to be written; further ones are dropped.
+MOST_STEPS = 1000
+#: Seconds to wait at the end until all is written.
+PATIENCE_SECONDS = 2.0
 
 #: What a step is called; ``{...}`` are its fields.
 STEPS: Mapping[str, str] = {
@@ -57,25 +66,39 @@ STEPS: Mapping[str, str] = {
 class Progress:
     """The progress of all servers of one command.
 
+    A thread of its own writes it: a terminal that is stopped, or a pipe that
+    nobody reads, must not stop a release. What it can't keep up with is
+    dropped.
+
     :param verbosity: 0 says nothing
     :param events: path of a file for JSON lines; None for none
-    :raises Misuse: the events file can't be written
     """
 
     def __init__(self, verbosity: int, events: str | None = None) -> None:
-        self._lock = threading.Lock()
-        self._is_quiet = verbosity < 1
+        # rich would take stdout in the place of a closed stderr
+        self._is_quiet = verbosity < 1 or sys.stderr is None
         self._console = console.Console(
-            file=sys.stderr, highlight=False, soft_wrap=True
+            file=sys.stderr or io.StringIO(), highlight=False, soft_wrap=True
         )
         self._status: status.Status | None = None
         self._waiting: dict[str, str] = {}
-        self._events = _opened(events)
+        self._path = events
+        self._events: IO[str] | None = None
+        self._steps: queue.Queue[Callable[[], None] | None] = queue.Queue(
+            MOST_STEPS
+        )
+        self._writer = threading.Thread(target=self._write, daemon=True)
 
     def __enter__(self) -> 'Progress':
+        """Begin.
+
+        :raises Misuse: the events file can't be written
+        """
+        self._events = _opened(self._path)
         if self._console.is_terminal and not self._is_quiet:
             self._status = self._console.status('starting')
-            self._status.start()
+            self._put(self._status.start)
+        self._writer.start()
         return self
 
     def __exit__(
@@ -84,11 +107,22 @@ class Progress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._status:
-            self._status.stop()
-        if self._events:
-            # A full disk has taken what it could.
-            with contextlib.suppress(OSError):
+        self._put(None)
+        self._writer.join(PATIENCE_SECONDS)
+
+    def _put(self, step: Callable[[], None] | None) -> None:
+        with contextlib.suppress(queue.Full):
+            self._steps.put_nowait(step)
+
+    def _write(self) -> None:
+        while step := self._steps.get():
+            # SystemExit is what rich makes of a broken pipe
+            with contextlib.suppress(BaseException):
+                step()
+        with contextlib.suppress(BaseException):
+            if self._status:
+                self._status.stop()
+            if self._events:
                 self._events.close()
 
     def of(self, plan: Plan, clock: Clock) -> 'ServerProgress':
@@ -100,25 +134,26 @@ class Progress:
         waiting = '; '.join(
             f'{server}: {text}' for server, text in self._waiting.items()
         )
-        self.say(f'releasing first, please wait ({waiting or "starting"})')
+        text = f'releasing first, please wait ({waiting or "starting"})'
+        self._put(functools.partial(self._say, text))
 
-    def say(self, text: str) -> None:
-        """Print a line, unless told to be quiet. Never raises."""
+    def _say(self, text: str) -> None:
         if not self._is_quiet:
-            with contextlib.suppress(OSError, ValueError):
-                self._console.print(markup.escape(text))
+            self._console.print(text, markup=False, emoji=False)
 
     def step(self, server: str, text: str, event: Mapping[str, Any]) -> None:
-        """Print and record a step. Never raises."""
-        with self._lock:
-            self._waiting[server] = text
-            self.say(f'{server}  +{event["elapsed"]:.3f} s  {text}')
-            if self._status:
-                self._status.update(markup.escape(f'{server}: {text}'))
-            if self._events:
-                with contextlib.suppress(OSError, ValueError):
-                    self._events.write(json.dumps(event) + '\n')
-                    self._events.flush()
+        """Have a step printed and recorded. Never raises, never waits."""
+        self._waiting[server] = text
+        self._put(functools.partial(self._step, server, text, event))
+
+    def _step(self, server: str, text: str, event: Mapping[str, Any]) -> None:
+        line = f'{printable(server)}  +{event["elapsed"]:.3f} s  {text}'
+        self._say(line)
+        if self._status:
+            self._status.update(markup.escape(f'{server}: {text}'))
+        if self._events:
+            self._events.write(json.dumps(event) + '\n')
+            self._events.flush()
 
 
 class ServerProgress:
@@ -159,12 +194,7 @@ def _text(event: str, fields: Mapping[str, Any]) -> str:
         text = f'LOST before the capture was over: {words["lost"]}'
     if words.get('stuck'):
         text = f'NOT RELEASED: {words["stuck"]}'
-    return _printable(text)
-
-
-def _printable(text: str) -> str:
-    """Names come from other people: no control character is printed raw."""
-    return ''.join(c if c.isprintable() else f'\\x{ord(c):02x}' for c in text)
+    return printable(text)
 
 
 def _opened(path: str | None) -> IO[str] | None:

@@ -69,6 +69,8 @@ def _runs(folder: pathlib.Path) -> Iterator[tuple[Record, bool]]:
     """Yield each run, and whether it lives."""
     for path in sorted(folder.glob(f'*{SUFFIX}')):
         try:
+            if not path.is_file():
+                continue
             with path.open('rb') as file:
                 is_live = _is_locked(file.fileno())
                 if os.fstat(file.fileno()).st_nlink:
@@ -103,7 +105,7 @@ def parse(run_id: str, text: bytes) -> Record:
 def _event(line: bytes) -> Iterator[Mapping[str, Any]]:
     try:
         event = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     if isinstance(event, dict):
         yield event

@@ -21,6 +21,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
+from xloudclient.consistency.errors import Interrupted
 from xloudclient.consistency.plan import Kind, Plan
 from xloudclient.consistency.ports import Clock
 
@@ -41,21 +42,24 @@ class Turns:
 
     @contextlib.contextmanager
     def turn(self, plan: Plan, clock: Clock) -> Iterator[None]:
-        """Wait for a turn; a signal ends the waiting, not the run."""
+        """Wait for a turn.
+
+        :raises Interrupted: a signal came first
+        """
         host = plan.target.host_id if plan.target.kind is Kind.IMAGE else ''
-        has_turn = self._take(host, clock)
+        if not self._take(host, clock):
+            raise Interrupted('interrupted', clock.interrupted)
         try:
             yield
         finally:
-            if has_turn:
-                self._give_back(host)
+            self._give_back(host)
 
     def _take(self, host: str, clock: Clock) -> bool:
         with self._changed:
-            while not self._is_free(host):
-                if clock.interrupted:
-                    return False
+            while not clock.interrupted and not self._is_free(host):
                 self._changed.wait(LOOK_SECONDS)
+            if clock.interrupted:
+                return False
             self._free -= 1
             self._busy_hosts.update({host} - {''})
             return True

@@ -16,7 +16,7 @@
 import dataclasses
 import datetime
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xloudclient.cloud.compute import choose_address
@@ -31,6 +31,7 @@ from xloudclient.consistency.errors import (
 from xloudclient.consistency.plan import (
     Budget,
     Consistency,
+    GuestState,
     Kind,
     Place,
     Plan,
@@ -51,11 +52,13 @@ class Prepared:
 
     :param guest: None if nothing is to be done in the guest
     :param measured_ms: the hold of the server's last snapshot, if known
+    :param refusal: why there will be no run
     """
 
     plan: Plan
     guest: access.Access | None = None
     measured_ms: int | None = None
+    refusal: Failure | None = None
 
 
 class Planner:
@@ -75,26 +78,36 @@ class Planner:
         self.now = datetime.datetime.now(datetime.UTC)
         self._names: set[str] = set()
 
-    def plan(self, name_or_id: str) -> Prepared:
-        """Plan the snapshot of one server.
+    def find(self, names: Sequence[str]) -> list[Mapping[str, Any]]:
+        """Find the servers, each one once.
 
-        :raises Failure: it can't be snapshotted as asked
+        :raises Failure: a name is not that of exactly one
         """
-        server = self.cloud.servers.find(name_or_id)
+        found = {}
+        for name in names:
+            try:
+                server = self.cloud.servers.find(name)
+            except CloudError as error:
+                raise Failure(str(error)) from error
+            found[server['id']] = server
+        return list(found.values())
+
+    def plan(self, server: Mapping[str, Any]) -> Prepared:
+        """Plan the snapshot of one server, or say why there will be none.
+
+        :raises Misuse: the options make no sense for it
+        """
         try:
             return self._plan(server)
+        except Misuse:
+            raise
         except Failure as failure:
-            raise type(failure)(
-                f'{server["name"]}: {failure}. Nothing was touched',
-                failure.advice,
-            ) from failure
+            return Prepared(_bare_plan(server), refusal=failure)
         except CloudError as error:
-            raise Failure(
-                f'{server["name"]}: {error}. Nothing was touched'
-            ) from error
+            return Prepared(_bare_plan(server), refusal=Failure(str(error)))
 
     def _plan(self, server: Mapping[str, Any]) -> Prepared:
-        target = self.cloud.servers.target(server)
+        target = self._target(server)
         run_id = f'{self.now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}'
         wanted = self._for(target)
         plan = Plan(
@@ -110,7 +123,7 @@ class Planner:
             hooks=wanted.hooks,
             is_auto=wanted.is_auto,
             catalogue=catalogue() if wanted.is_auto else {},
-            required=self._required(),
+            required=self._required(wanted, target),
             is_required_by_default=self.options.require is None,
             properties=self.options.properties or {},
             tags=tuple(self.options.tags),
@@ -128,6 +141,14 @@ class Planner:
             )
         return self._with_guest(plan, server)
 
+    def _target(self, server: Mapping[str, Any]) -> Target:
+        """Describe the server; its agent matters only to ``auto``."""
+        target = self.cloud.servers.target(server)
+        if not self.wanted.is_auto or not target.state.is_writing:
+            return target
+        has_agent = self.cloud.has_agent(server, target)
+        return dataclasses.replace(target, has_agent=has_agent)
+
     def _for(self, target: Target) -> Wanted:
         """What is wanted of this server: nothing is held if it is idle."""
         wanted = self.wanted
@@ -143,31 +164,36 @@ class Planner:
                 )
         return dataclasses.replace(wanted, quiescers=(), is_auto=False)
 
-    def _required(self) -> Consistency:
+    def _required(self, wanted: Wanted, target: Target) -> Consistency:
         if self.options.require is not None:
             return Consistency.of(self.options.require)
-        return auto.nominal(self.wanted.quiescers)
+        if not target.state.is_writing:
+            # what was asked for, although an idle guest needs none of it
+            wanted = self.wanted
+        return auto.nominal(wanted.quiescers)
 
     def _with_data_volumes(self, target: Target) -> bool:
-        asked = self.options.data_volumes or self.options.no_data_volumes
-        if asked and target.kind is Kind.VOLUME:
+        asked = self.options.data_volumes
+        if asked is None:
+            return self.options.data_volumes_by_default
+        if target.kind is Kind.VOLUME:
             raise Misuse(
                 '--data-volumes and --no-data-volumes are for image-backed '
                 'servers; the snapshot of a volume-backed one always holds '
                 'all its volumes'
             )
-        if self.options.no_data_volumes:
-            return False
-        return bool(self.options.data_volumes or self.options.by_default)
+        return asked
 
     def _name(self, target: Target, run_id: str) -> str:
+        has_volumes = bool(target.volumes)
+        length = naming.VOLUME_LENGTH if has_volumes else naming.LENGTH
         name = naming.fill(
-            self.options.name, target.name, target.id, run_id, self.now
+            self.wanted.name, target.name, target.id, run_id, self.now, length
         )
-        if self._is_taken(name):
-            name = naming.distinguish(name, self.now)
-        if self._is_taken(name):
-            name = f'{name[:200]}-{run_id[-8:]}'
+        for suffix in (f'-{self.now:%H%M%S}', f'-{run_id[-8:]}'):
+            if not self._is_taken(name):
+                break
+            name = naming.extend(name, suffix, length)
         self._names.add(name)
         return name
 
@@ -196,10 +222,25 @@ class Planner:
             options,
             metadata,
         )
-        plan = dataclasses.replace(plan, address=guest.address)
+        plan = dataclasses.replace(
+            plan, address=guest.address, login_command=guest.login_command
+        )
         measured = None
         if plan.is_auto or plan.quiescers:
             measured = self.cloud.images.last_hold_ms(
                 plan.target.id, self.project_id
             )
         return Prepared(plan, guest, measured)
+
+
+def _bare_plan(server: Mapping[str, Any]) -> Plan:
+    """What is known of a server that will not be snapshotted."""
+    target = Target(
+        id=server['id'],
+        name=server['name'],
+        project_id='',
+        kind=Kind.IMAGE if server.get('image') else Kind.VOLUME,
+        state=GuestState.STOPPED,
+        host_id='',
+    )
+    return Plan(target=target, run_id='', snapshot_name='')

@@ -19,7 +19,11 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from xloudclient.consistency import naming
-from xloudclient.consistency.errors import Misuse, NotQuiesced
+from xloudclient.consistency.errors import (
+    HookRefused,
+    Misuse,
+    NotQuiesced,
+)
 from xloudclient.consistency.plan import (
     Consistency,
     Hook,
@@ -35,20 +39,19 @@ class Options(Protocol):
     """The options of a command, as its parser leaves them; in seconds."""
 
     servers: list[str]
-    name: str
+    name: str | None
     properties: dict[str, str] | None
     tags: list[str]
     protected: bool
-    data_volumes: bool
-    no_data_volumes: bool
-    by_default: bool
+    data_volumes: bool | None
+    data_volumes_by_default: bool
     quiescers: list[str] | None
     require: str | None
     discard_lower: bool
     on_error: str
     max_freeze: float
     rehearse: bool
-    hooks: list[tuple[str, str]] | None
+    hooks: list[tuple[bool, bool, bool, str]] | None
     hook_timeout: float
     hook_env: list[str]
     login: str | None
@@ -69,6 +72,7 @@ class Options(Protocol):
 class Wanted:
     """What the options ask for, the same for every server."""
 
+    name: str
     quiescers: tuple[Quiescer, ...]
     is_auto: bool
     is_default: bool
@@ -80,15 +84,15 @@ class Wanted:
 
         :raises Misuse: one makes no sense; HookRefused: a file may not run
         """
-        naming.check(options.name, several=len(options.servers) > 1)
+        name = naming.DEFAULT if options.name is None else options.name
+        naming.check(name, several=len(options.servers) > 1)
         words = options.quiescers or ['auto']
         return cls(
+            name=name,
             quiescers=read_quiescers(words),
             is_auto='auto' in words,
             is_default=options.quiescers is None,
-            hooks=tuple(
-                _hook(option, path) for option, path in options.hooks or ()
-            ),
+            hooks=tuple(_hook(*hook) for hook in options.hooks or ()),
         )
 
 
@@ -153,16 +157,32 @@ def _script(path: str) -> str:
         ) from error
 
 
-def _hook(option: str, path: str) -> Hook:
+def _hook(in_guest: bool, before: bool, after: bool, path: str) -> Hook:
     path = os.path.abspath(path)
     trust.check(path)
-    place = Place.GUEST if option.startswith('--guest') else Place.HERE
+    _check_start(path)
     return Hook(
         path,
-        place,
-        pre=None if 'post' in option else 'pre',
-        post=None if 'pre' in option else 'post',
+        Place.GUEST if in_guest else Place.HERE,
+        pre='pre' if before else None,
+        post='post' if after else None,
     )
+
+
+def _check_start(path: str) -> None:
+    """Refuse a script that no kernel would start: no shell is in between."""
+    with open(path, 'rb') as file:
+        first = file.readline(256)
+    if first.startswith(b'#!') and first.endswith(b'\r\n'):
+        raise HookRefused(
+            f'the hook {path} has Windows line ends',
+            'Convert it, for instance with dos2unix.',
+        )
+    if not first.startswith((b'#!', b'\x7fELF')):
+        raise HookRefused(
+            f'the hook {path} is no program: it does not begin with #!',
+            'Begin a shell script with #!/bin/sh.',
+        )
 
 
 def catalogue() -> dict[str, Quiescer]:

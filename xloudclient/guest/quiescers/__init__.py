@@ -96,6 +96,7 @@ _SECONDS = _pattern(
 )
 _SECONDS_OR_NONE = _pattern(r'[0-9]{1,5}', 'a whole number of seconds')
 _PORT = _pattern(r'[1-9][0-9]{0,4}', 'a port number')
+_PID = _pattern(r'[1-9][0-9]{0,8}', 'a process ID')
 _PATH = _pattern(r'/[^\0\r\n]*', 'an absolute path')
 _PATHS = _pattern(
     r'/[^\0\r\n:]*(:/[^\0\r\n:]*)*', 'absolute paths separated by colons'
@@ -112,18 +113,21 @@ _OPTIONS: Mapping[str, Mapping[str, _Rule]] = {
     'mysql': {
         'defaults_file': _PATH,
         'socket': _PATH,
+        'pid': _PID,
         'lock_wait_timeout': _SECONDS,
         'long_query': _SECONDS_OR_NONE,
     },
     'postgresql': {
         'socket': _PATH,
         'port': _PORT,
+        'pid': _PID,
         'user': _ACCOUNT,
         'timeout': _SECONDS,
     },
     'redis': {
         'socket': _PATH,
         'port': _PORT,
+        'pid': _PID,
         'user': _WORD,
         'password_file': _PATH,
         'save_timeout': _SECONDS,

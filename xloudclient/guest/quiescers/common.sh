@@ -105,7 +105,7 @@ hold() {
 
 # to_disk: what an application has written is on the disk, and not only in the kernel's memory.
 to_disk() {
-    sync </dev/null >/dev/null 2>&1 || fail "sync failed"
+    sync </dev/null >/dev/null 2>&1 3>&- 4>&- || fail "sync failed"
 }
 
 # json TEXT: sets JSON to TEXT as a JSON string. No other process takes part, so it is safe while something is held.
@@ -228,6 +228,28 @@ data_one() {
         case $DATA in *"\"disks\"${WHERE#*\"disks\"}"*) return ;; esac
     fi
     DATA=${DATA:+$DATA, }$WHERE
+}
+
+# unseen PATH PROBLEM: adds to DATA that nobody can tell which disks PATH lives on, and why.
+unseen() {
+    json "$1"
+    unseen_path=$JSON
+    json "$2"
+    DATA="${DATA:+$DATA, }{\"path\": $unseen_path, \"disks\": [], \"problem\": $JSON}"
+}
+
+# is_open FOLDER: whether this account can see what is in it.
+is_open() {
+    [ -r "$1" ] && [ -x "$1" ]
+}
+
+# less CLASS SENTENCE: for quiesce, when this quiescer gives less than it could; sets LESS, which ends the READY object.
+LESS=''
+less() {
+    json "$2"
+    LESS=", \"reason\": $JSON"
+    # shellcheck disable=SC2034 # used by who sources this
+    gives=$1
 }
 
 # guard SCRIPT [ARGUMENT...]: runs the shell text SCRIPT with ARGUMENTs in a process of another session.

@@ -6,6 +6,7 @@
 # Options
 #   socket   the folder of the server's socket; default: psql's own
 #   port     default: psql's own
+#   pid      the server's process; another server that answers is refused; default: whichever answers
 #   user     the account that logs in, and as root the system account that psql runs as; default: postgres as root
 #   timeout  seconds that the checkpoint may take (20)
 #
@@ -14,17 +15,25 @@
 # PostgreSQL has no lock that stops writes, and needs none: a copy of all its files as of one moment recovers by itself,
 # with everything that was committed then. One disk is copied as of one moment; several need frozen file systems.
 # The checkpoint makes that recovery short. It relies on fsync and full_page_writes: without them this gives `crash`.
+# Not covered: unlogged tables (they are empty after a recovery), and what was committed with synchronous_commit=off since
+# the checkpoint (recovery loses the last moments of that, as PostgreSQL says).
 . "${0%/*}/common.sh"
-socket='' port='' user='' timeout=20
-options 'socket port user timeout' "$@"
+socket='' port='' pid='' user='' timeout=20
+options 'socket port pid user timeout' "$@"
+[ -z "$pid" ] || whole pid "$pid"
 whole timeout "$timeout"
 
 STARTED='' LSN='' RUN_AS=''
 
 # ask SQL: prints the answer without decoration, columns separated by tabs. Never asks for a password.
 ask() {
+    session --command="$1" </dev/null
+}
+
+# session [ARGUMENT...]: runs psql, which reads its statements from standard input unless it is told otherwise.
+session() {
     set -- psql --no-psqlrc --no-align --tuples-only --quiet --no-password --set=ON_ERROR_STOP=1 \
-        --field-separator="$TAB" --dbname=postgres --command="$1"
+        --field-separator="$TAB" --dbname=postgres "$@"
     [ -z "$socket" ] || set -- "$@" --host="$socket"
     [ -z "$port" ] || set -- "$@" --port="$port"
     [ -z "$user" ] || set -- "$@" --username="$user"
@@ -32,7 +41,7 @@ ask() {
         set -- runuser -u "$RUN_AS" -- "$@"
     fi
     # Not in the run folder: the other account may not enter it.
-    (cd / && PGCONNECT_TIMEOUT=10 PGOPTIONS="-c statement_timeout=${timeout}s" exec "$@") </dev/null 2>"postgresql-error.$$"
+    (cd / && PGCONNECT_TIMEOUT=10 PGOPTIONS="-c statement_timeout=${timeout}s" exec "$@") 2>"postgresql-error.$$"
 }
 
 quiesce() {
@@ -55,6 +64,7 @@ quiesce() {
     IFS=$TAB read -r version STARTED fsync full_page_writes directory <<END
 $answer
 END
+    check_server
     find_data
     ask CHECKPOINT >/dev/null || {
         first_line "postgresql-error.$$"
@@ -66,22 +76,38 @@ END
     ask_position || fail "$REASON"
     gives=application
     if [ "$fsync" != on ] || [ "$full_page_writes" != on ]; then
-        gives=crash
+        less crash "a copy may not recover: fsync=$fsync, full_page_writes=$full_page_writes"
     fi
     json "$version"
     details="\"version\": $JSON, \"fsync\": \"$fsync\", \"full_page_writes\": \"$full_page_writes\""
     json "$STARTED"
     details="$details, \"started\": $JSON"
-    READY="{\"gives\": \"$gives\", \"data\": [$DATA], \"position\": \"$LSN\", $details}"
+    READY="{\"gives\": \"$gives\", \"data\": [$DATA], \"position\": \"$LSN\", $details$LESS}"
+}
+
+# Which server answers? The parent of the process that serves a session is the server's own.
+check_server() {
+    [ -n "$pid" ] || return 0
+    # shellcheck disable=SC2016 # expanded by the shell that psql starts while its session lives
+    answering=$(printf '%s\n' 'SELECT pg_backend_pid() AS backend \gset' '\setenv XLOUD_BACKEND :backend' \
+        '\! sed -n "s/^PPid:[^0-9]*//p" "/proc/$XLOUD_BACKEND/status"' | session 2>/dev/null)
+    case $answering in
+    "$pid") ;;
+    '' | *[!0-9]*) fail "can't tell whether the PostgreSQL that answers is process $pid: its processes can't be seen" ;;
+    *) fail "the PostgreSQL that answers is process $answering, not $pid" ;;
+    esac
 }
 
 find_data() {
     data "$directory"
     # The server may have moved its log, and keeps tablespaces behind links.
-    places=$(
-        readlink -f "$directory/pg_wal" 2>/dev/null
-        ask "SELECT pg_tablespace_location(oid) FROM pg_tablespace"
-    )
+    places=$(ask "SELECT pg_tablespace_location(oid) FROM pg_tablespace") ||
+        unseen "$directory" 'where its tablespaces are is not visible to this account'
+    if [ -e "$directory/pg_wal" ] && place=$(readlink -f "$directory/pg_wal"); then
+        places=$places$NEWLINE$place
+    else
+        unseen "$directory/pg_wal" "this account can't enter $directory, and it may be a link"
+    fi
     while IFS= read -r place; do
         case $place in
         '' | "${directory%/}"/*) ;;

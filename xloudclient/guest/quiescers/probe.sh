@@ -3,12 +3,13 @@
 #
 # Tells in one line of JSON which databases run in this machine. It holds nothing and changes nothing.
 #
-#   {"databases": [{"quiescer": "mysql", "pid": 812, "options": {"socket": "/run/mysqld/mysqld.sock"}, "detail": "mariadbd"}],
+#   {"databases": [{"quiescer": "mysql", "pid": 812, "options": {"socket": "/run/mysqld/mysqld.sock", "pid": "812"}, "detail": "mariadbd"}],
 #    "other": ["mongod"], "hint": "..." or null}
 #
 # A database of another account is told of, too: its quiescer then tries to log in, and says so if it can't. Only its
-# socket can't be seen by anybody but root, so that one has no options.
-# Processes in containers, which have a process ID of their own there, are left out: their sockets are not reached from here.
+# socket can't be seen by anybody but root, so that one has just its process ID, by which a quiescer refuses another server.
+# A process in a container has a process ID of its own there. It is in "other", as "mysqld in a container": its sockets and
+# its files are not reached from here. So is "processes of other accounts can't be seen here", where /proc hides them.
 . "${0%/*}/common.sh"
 
 DATABASES='' OTHER='' HINT=''
@@ -49,16 +50,25 @@ END
     'postgresql '*)
         found=${found#* }
         json "${found%/*}"
-        settings="\"socket\": $JSON, \"port\": \"${found##*.}\""
+        settings="\"socket\": $JSON, \"port\": \"${found##*.}\", "
         ;;
     *)
         json "${found#* }"
-        settings="\"${found%% *}\": $JSON"
+        settings="\"${found%% *}\": $JSON, "
         ;;
     esac
-    DATABASES="${DATABASES:+$DATABASES, }{\"quiescer\": \"$1\", \"pid\": $2, \"options\": {$settings}, \"detail\": \"$3\"}"
+    DATABASES="${DATABASES:+$DATABASES, }{\"quiescer\": \"$1\", \"pid\": $2, \"options\": {$settings\"pid\": \"$2\"}, \"detail\": \"$3\"}"
 }
 
+# other TEXT
+other() {
+    case "$OTHER, " in
+    *"\"$1\", "*) ;;
+    *) OTHER="${OTHER:+$OTHER, }\"$1\"" ;;
+    esac
+}
+
+# is_reachable FOLDER: whether that process is alive and not in a container; one that is in a container is told of.
 is_reachable() {
     uid='' inside=''
     while read -r key value rest; do
@@ -67,6 +77,7 @@ is_reachable() {
         NSpid:) inside=$rest ;;
         esac
     done 2>/dev/null <"$1/status"
+    [ -z "$inside" ] || other "$command in a container"
     [ -n "$uid" ] && [ -z "$inside" ]
 }
 
@@ -87,13 +98,12 @@ for process in $(ps -e -o pid= 2>/dev/null || { cd /proc && echo [0-9]*; }); do
     postgres) is_reachable "$folder" && ! is_child "$folder" && database postgresql "$process" "$command" ;;
     redis-server | valkey-server) is_reachable "$folder" && database redis "$process" "$command" ;;
     mongod | clickhouse-serv | influxd | cockroach | etcd | slapd | sqlservr | oracle | db2sysc | beam.smp | memcached)
-        is_reachable "$folder" && case "$OTHER, " in
-        *"\"$command\", "*) ;;
-        *) OTHER="${OTHER:+$OTHER, }\"$command\"" ;;
-        esac
+        is_reachable "$folder" && other "$command"
         ;;
     esac
 done
+
+{ IFS= read -r command </proc/1/comm; } 2>/dev/null || other "processes of other accounts can't be seen here"
 
 if [ -n "$OTHER" ]; then
     HINT='what is in "other" has no quiescer of its own: give it a holding hook, or stop it with service,name=<unit>'

@@ -5,6 +5,7 @@
 #
 # Options
 #   socket, port   default: redis-cli's own
+#   pid            the server's process; another server that answers is refused; default: whichever answers
 #   user           an ACL user; default: the default user
 #   password_file  a file whose first line is the password; default: what REDISCLI_AUTH says
 #   save_timeout   seconds that each BGSAVE may take (20); writers wait for the second one
@@ -13,13 +14,17 @@
 # Without an append-only file, the disk has only what was saved: a first BGSAVE while clients may still write shows that
 # it can be done in time, a second one under the pause saves the rest.
 #
-# What proves the pause: the server is the same, and neither its count of changes nor its replication offset moved.
+# What proves the pause: the server is the same and still a primary; it ran no command that writes, and no key expired or
+# was evicted, since the pause began (INFO counts the calls of each command, ACL CAT tells which write); and neither its
+# count of changes nor its replication offset moved. A save sets the count of changes to zero. One that Redis made on its
+# own account is told apart by the calls; where an account may not ask ACL CAT, any save during the hold is a failure.
 . "${0%/*}/common.sh"
-socket='' port='' user='' password_file='' save_timeout=20
-options 'socket port user password_file save_timeout' "$@"
+socket='' port='' pid='' user='' password_file='' save_timeout=20
+options 'socket port pid user password_file save_timeout' "$@"
+[ -z "$pid" ] || whole pid "$pid"
 whole save_timeout "$save_timeout"
 
-CLIENT=redis-cli RUN_ID='' POSITION='' PAUSED=''
+CLIENT=redis-cli WRITERS='' WRITES='' RUN_ID='''' POSITION='' PAUSED=''
 
 # redis ARGUMENT...: sets ANSWER, which may be an error in words; fails when there is no answer at all.
 redis() {
@@ -48,9 +53,16 @@ quiesce() {
     [ "$loading" = 0 ] || fail "Redis is still loading its data" 75
     [ "$role" = master ] || fail "this Redis is a replica: what it gets from its primary can't be paused"
     RUN_ID=$run_id
+    [ -z "$pid" ] || [ "$process_id" = "$pid" ] || fail "the Redis that answers is process ${process_id:-unknown}, not $pid"
     find_data
+    redis ACL CAT write
+    case $NEWLINE$ANSWER$NEWLINE in
+    *"${NEWLINE}set$NEWLINE"*) WRITERS=$ANSWER ;;
+    esac
     [ "$aof_enabled" = 1 ] || save
     pause
+    count_writes || fail "$REASON"
+    WRITES=$writes
     info || fail "$REASON"
     if [ "$aof_enabled" = 1 ]; then
         append
@@ -68,15 +80,32 @@ quiesce() {
     READY="{\"gives\": \"application\", \"data\": [$DATA], \"position\": \"$POSITION\", \"version\": $JSON, \"append_only\": $append_only}"
 }
 
+# Sets writes: the calls of each command that writes, and the keys that the server removed by itself.
+count_writes() {
+    redis INFO all
+    case $ANSWER in
+    *cmdstat_*) ;;
+    *)
+        REASON="Redis doesn't answer any more: $ANSWER"
+        return 1
+        ;;
+    esac
+    writes=$(printf '%s\n%s\n' "$WRITERS" "$ANSWER" | awk '
+        /^[a-z0-9._|-]+$/ { writer["cmdstat_" $0] = 1; next }
+        { split($0, part, ":") }
+        part[1] in writer { sub(/,.*/, ""); print }
+        part[1] == "expired_keys" || part[1] == "evicted_keys" { print }' 7>&-)
+}
+
 # Sets a variable for each of the numbers that matter here.
 info() {
-    run_id='' role='' loading='' redis_version='' master_repl_offset='' aof_enabled='' aof_buffer_length=0
+    run_id='' process_id='' role='''' loading='' redis_version='' master_repl_offset='' aof_enabled='' aof_buffer_length=0
     rdb_changes_since_last_save='' rdb_bgsave_in_progress='' rdb_last_save_time='' rdb_last_bgsave_status=''
     aof_last_write_status='' append_only=false
     redis INFO
     while IFS=: read -r key value; do
         case $key in
-        run_id | role | loading | redis_version | master_repl_offset | aof_enabled | aof_buffer_length | \
+        run_id | process_id | role | loading | redis_version | master_repl_offset | aof_enabled | aof_buffer_length | \
             rdb_changes_since_last_save | rdb_bgsave_in_progress | rdb_last_save_time | rdb_last_bgsave_status | \
             aof_last_write_status)
             value=${value%"$RETURN"}
@@ -160,8 +189,13 @@ append() {
 verify() {
     info || return
     now="run $run_id offset $master_repl_offset saved $rdb_last_save_time changes $rdb_changes_since_last_save"
+    count_writes || return
+    if [ "$role" != master ] || [ "$writes" != "$WRITES" ]; then
+        REASON="Redis was written to under the pause: $POSITION, now $now"
+        return 1
+    fi
     # A save that Redis made on its own account sets the count of changes to zero.
-    if [ "$rdb_last_save_time" != "$SAVED" ] && [ "$rdb_changes_since_last_save" = 0 ]; then
+    if [ -n "$WRITERS" ] && [ "$rdb_last_save_time" != "$SAVED" ] && [ "$rdb_changes_since_last_save" = 0 ]; then
         rdb_changes_since_last_save=$CHANGES
     fi
     if [ "$master_repl_offset" != "$OFFSET" ] || [ "$rdb_changes_since_last_save" != "$CHANGES" ]; then

@@ -166,6 +166,7 @@ class World:
         self.verified = False
         self.state_after: GuestState | None = GuestState.STOPPED
         self.task_is_over = False
+        self.server_id = ''
         self.evidence = Evidence(
             Consistency.APPLICATION, (Data('/var/lib/mysql', ('vda',)),)
         )
@@ -194,7 +195,13 @@ class World:
 
     def open(self, timeout: float) -> GuestFacts:
         self._take('open', NotQuiesced('no ssh'))
-        return GuestFacts('boot', ('vda',), {'vdb': VOLUME[:20]}, 1_000_000)
+        return GuestFacts(
+            'boot',
+            ('vda',),
+            {'vdb': VOLUME[:20]},
+            1_000_000,
+            server_id=self.server_id,
+        )
 
     def probe(self, timeout: float) -> Mapping[str, Any]:
         self._take('probe')
@@ -337,8 +344,8 @@ class World:
 
     # Journal and Reporter
 
-    def write(self, event: str, **fields: Any) -> None:
-        pass
+    def write(self, event: str, **fields: Any) -> bool:
+        return True
 
     def step(self, event: str, **fields: Any) -> None:
         pass

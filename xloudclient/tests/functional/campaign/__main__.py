@@ -90,6 +90,12 @@ def wanted(options: argparse.Namespace, known: set[Key]) -> Iterator[Key]:
                 yield key
 
 
+def _length(key: Key) -> float:
+    """Those that wait for a lease are the last."""
+    is_holding = phases.BY_NAME[key[0]].is_holding
+    return faults.BY_NAME[key[1]].seconds(is_holding)
+
+
 def run(stage: Stage, key: Key) -> Observation:
     """Run one cell and say how it went."""
     phase, fault = phases.BY_NAME[key[0]], faults.BY_NAME[key[1]]
@@ -107,7 +113,7 @@ def main() -> int:
     """Run what is wanted; 1 if anything is not as promised."""
     options = _options()
     results = read(options.results)
-    todo = list(wanted(options, set(results)))
+    todo = sorted(wanted(options, set(results)), key=_length)
     if todo:
         with Stage() as stage:
             for number, key in enumerate(todo, 1):

@@ -18,6 +18,6 @@ FAST = (
     ('held', 'supervisor kill -9'),
     ('capturing', 'lock session KILLed'),
     ('capturing', 'database kill -9, restarted'),
-    ('requesting', 'every reply is lost for 4 s'),
+    ('requesting', 'request: reply lost'),
     ('capturing', 'disk full (journal)'),
 )

@@ -48,6 +48,7 @@ class Fault:
     :param is_early: strikes before the phase, as it is about the request
     :param words: more options of the command
     :param volume_backed: the server is
+    :param ends_witness: nobody is left who could tell what was released
     """
 
     name: str
@@ -62,6 +63,7 @@ class Fault:
     is_early: bool = False
     words: tuple[str, ...] = ()
     volume_backed: bool = False
+    ends_witness: bool = False
 
     def seconds(self, is_holding: bool) -> float:
         """How long the phase is kept up after the strike."""
@@ -94,11 +96,10 @@ CLIENT_FAULTS = (
     _signal('client', signal.SIGTERM, 'SIGTERM', group=CLIENT, phases=EVERY),
     _signal('client', signal.SIGHUP, 'SIGHUP', group=CLIENT, phases=EVERY),
     _signal('client', KILL, 'kill -9', group=CLIENT, phases=EVERY),
-    _signal(
-        'client', STOP, 'stopped, continued', group=CLIENT, phases=EVERY
-    ),
+    _signal('client', STOP, 'stopped, continued', group=CLIENT, phases=EVERY),
 )
-WAY_FAULTS = tuple(
+WAY_FAULTS = (
+    *(
     _signal(
         role,
         number,
@@ -112,7 +113,7 @@ WAY_FAULTS = tuple(
         ('sshd', "sshd's session", CONNECTED),
     )
     for number, verb in ((KILL, 'kill -9'), (STOP, 'stopped, continued'))
-) + (
+    ),
     _signal(
         'shell', KILL, 'login shell kill -9', group=WAY,
         phases=('connecting',),
@@ -134,7 +135,7 @@ GUEST_FAULTS = (
     ),
     Fault(
         'whole session kill -9', GUEST, strikes.kill_session, CONNECTED,
-        NO_LINK,
+        NO_LINK, ends_witness=True,
     ),
     *(
         _signal(
@@ -160,11 +161,13 @@ GUEST_FAULTS = (
 )  # fmt: skip
 
 
-def _refusal(status: int) -> Fault:
+def _request(name: str, **fault: object) -> Fault:
     return Fault(
-        f'request refused: {status}',
+        f'request: {name}',
         CLOUD,
-        strikes.fails('nova', method='POST', path='/action$', status=status),
+        strikes.fails(
+            'nova', method='POST', path='/action$', times=1, **fault
+        ),
         ('requesting',),
         NO_CALL,
         is_early=True,
@@ -196,7 +199,9 @@ def _suspended(service: str, seconds: float, **more: object) -> Fault:
 
 
 CLOUD_FAULTS = (
-    *(_refusal(status) for status in (409, 413)),
+    *(_request(str(one), status=one) for one in (409, 413, 500, 504)),
+    _request('reply lost', drop='reply'),
+    _request('lost', drop='request'),
     _api('every answer is 500 for 4 s', status=500),
     _api('every answer is 504 for 4 s', status=504),
     _api('every reply is lost for 4 s', drop='reply'),

@@ -43,6 +43,7 @@ def problems(seen: Observation, fault: Fault) -> list[str]:
         return [seen.note]
     return [
         *_held(seen, fault),
+        *_alarms(seen, fault),
         *_claims(seen),
         *_endings(seen),
         *(f'the next run leaves {one}' for one in seen.left_then),
@@ -54,6 +55,15 @@ def _held(seen: Observation, fault: Fault) -> list[str]:
     if seen.freed is not None and seen.freed > limit(fault):
         found.append(f'HELD for {seen.freed:.1f} s after the fault')
     return found
+
+
+def _alarms(seen: Observation, fault: Fault) -> list[str]:
+    """Exit 6 is for what may still be blocked."""
+    if seen.code == ExitCode.RELEASE_FAILED and not (
+        seen.blocked or fault.ends_witness or seen.phase == 'post hook'
+    ):
+        return ['FALSE ALARM: exit 6, and nothing is held']
+    return []
 
 
 def _claims(seen: Observation) -> list[str]:
@@ -90,7 +100,7 @@ def text(seen: Observation, fault: Fault) -> str:
     if seen.note:
         return f'not tried: {seen.note}'
     parts = [
-        'not held' if seen.freed is None else f'freed {seen.freed:.1f} s',
+        _freed(seen.freed),
         'killed' if seen.code == -signal.SIGKILL else f'exit {seen.code}',
         *([seen.recorded or seen.claimed] if seen.status else []),
         _left(seen),
@@ -99,6 +109,12 @@ def text(seen: Observation, fault: Fault) -> str:
     return ', '.join(part for part in parts if part) + (
         f'. **{"; ".join(bad)}**' if bad else ''
     )
+
+
+def _freed(seconds: float | None) -> str:
+    if seconds is None:
+        return 'not held'
+    return f'freed {seconds:.1f} s' if seconds >= 0.1 else 'freed < 0.1 s'
 
 
 def _left(seen: Observation) -> str:

@@ -30,28 +30,34 @@ class Phase:
 
     :param meaning: what the run is doing in it
     :param is_holding: applications can't write in it
-    :param gives_word: in the guest, somebody listens to a client
+    :param lasts: seconds that it is kept up after a fault, at least
     """
 
     name: str
     meaning: str
     stretch: Stretch
     is_holding: bool = False
-    gives_word: bool = True
+    lasts: float = 0.0
 
 
 PHASES = (
-    Phase('connecting', 'ssh logs in', SlowLogin(), gives_word=False),
-    Phase('pre hook', 'a pre hook runs, here', Gate('', '--hook', 'pre')),
+    Phase('connecting', 'the login by ssh', SlowLogin()),
+    Phase(
+        'pre hook',
+        'a pre hook runs on this machine',
+        Gate('', '--hook', 'pre'),
+    ),
     Phase(
         'quiescing',
         "MariaDB's lock is waited for: somebody else has a table",
         Blocked(),
         is_holding=True,
+        # longer than the lock is waited for
+        lasts=12.0,
     ),
     Phase(
         'held',
-        'MariaDB and Redis are locked, one more holder is awaited',
+        "MariaDB and Redis are locked, a holder of the user's is awaited",
         Gate('', '--quiesce', 'hold'),
         is_holding=True,
     ),
@@ -69,17 +75,21 @@ PHASES = (
     ),
     Phase(
         'verifying',
-        'captured; one holder is slow to say that it holds',
+        "captured; a holder of the user's is slow to say that it holds",
         Gate('', '--quiesce', 'verify'),
         is_holding=True,
     ),
     Phase(
         'releasing',
-        'the first holder to be released is slow',
+        "the first one to be released, a holder of the user's, is slow",
         Gate('', '--quiesce', 'release'),
         is_holding=True,
     ),
-    Phase('post hook', 'a post hook runs, here', Gate('', '--hook', 'post')),
+    Phase(
+        'post hook',
+        'a post hook runs on this machine',
+        Gate('', '--hook', 'post'),
+    ),
     Phase(
         'uploading',
         'released; ``--wait`` waits for the upload',

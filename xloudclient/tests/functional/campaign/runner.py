@@ -16,7 +16,12 @@ import contextlib
 import time
 from collections.abc import Callable
 
-from xloudclient.tests.functional.campaign import leftovers, phases, truth
+from xloudclient.tests.functional.campaign import (
+    leftovers,
+    phases,
+    strikes,
+    truth,
+)
 from xloudclient.tests.functional.campaign.client import (
     MAX_FREEZE_SECONDS,
     QUIESCERS,
@@ -46,9 +51,10 @@ class Cell:
         self.stage = stage
         self.phase = phase
         self.fault = fault
+        self._ended = 0.0
         self.subject = stage.subject(fault.volume_backed)
         self.seen = Observation(phase.name, fault.name)
-        self.seconds = fault.seconds(phase.is_holding)
+        self.seconds = max(fault.seconds(phase.is_holding), phase.lasts)
         is_about_request = fault.is_early and phase.name == 'requesting'
         where = phases.BY_NAME['held'] if is_about_request else phase
         self.stretch = where.stretch
@@ -56,7 +62,13 @@ class Cell:
             self.ease_after, self.mend_after = 0.2, self.seconds
         else:
             self.ease_after = self.seconds
-            self.mend_after = self.seconds + MEND_LATER_SECONDS
+            self.mend_after = self.seconds + self._later
+
+    @property
+    def _later(self) -> float:
+        """What was stopped sees the run go on first; a cloud is well then."""
+        is_stopped = self.fault.mend is strikes.go_on
+        return MEND_LATER_SECONDS if is_stopped else -0.3
 
     def run(self) -> Observation:
         """Run it; return what was seen."""
@@ -65,11 +77,12 @@ class Cell:
         self.stretch.begin(self.subject, self.seconds + 0.5)
         client = self._start(self._words())
         try:
-            self._strike(Scene(self.subject, client))
+            self._play(Scene(self.subject, client))
         except (Absent, TimeoutError) as error:
-            self.seen.note = f'{error} (after {client.stderr[-300:]!r})'
+            self.seen.note = str(error)
         finally:
             client.finish()
+        self.seen.said = client.stderr[-1500:]
         if not self.seen.note:
             self._look(client)
         leftovers.remove_here(client)
@@ -85,7 +98,7 @@ class Cell:
             words += ['--quiesce', name]
         return words + self.stretch.words(self.subject, self.fault.body)
 
-    def _strike(self, scene: Scene) -> None:
+    def _play(self, scene: Scene) -> None:
         self._await(lambda: self.stretch.is_reached(scene.client), scene)
         time.sleep(0.3)
         began = time.monotonic()
@@ -101,7 +114,6 @@ class Cell:
         end = time.monotonic() + REACH_SECONDS
         while not is_so():
             if time.monotonic() > end or scene.client.has_ended:
-                scene.client.finish()
                 raise TimeoutError('the phase was not reached')
             time.sleep(0.05)
 
@@ -111,24 +123,24 @@ class Cell:
             (began + self.ease_after, lambda: self.stretch.ease(self.subject)),
             (began + self.mend_after, lambda: self.fault.mend(scene)),
         ]
-        while due or not self._is_over(scene.client, began):
-            if time.monotonic() > began + END_SECONDS:
-                return
+        while time.monotonic() < began + END_SECONDS:
             for one in [one for one in due if one[0] < time.monotonic()]:
                 due.remove(one)
                 one[1]()
-            if scene.client.has_ended and not self.subject.blocked:
-                # nothing that goes on could show anything any more
-                due = [one for one in due if one[0] < time.monotonic()]
+            # what goes on after the client's end could show nothing any more
+            if scene.client.has_ended and self._is_over(began):
+                return
             time.sleep(0.05)
 
-    def _is_over(self, client: Client, began: float) -> bool:
+    def _is_over(self, began: float) -> bool:
+        """Whether all write again, or are given up; the client has ended."""
+        self._ended = self._ended or time.monotonic()
         is_late = time.monotonic() > began + MAX_FREEZE_SECONDS + LEASE_SECONDS
-        return client.has_ended and (is_late or not self.subject.blocked)
+        return is_late or not self.subject.silent_since(self._ended)
 
     def _measure(self, began: float) -> None:
         """See who is blocked, and until when each one was."""
-        self.seen.blocked = tuple(self.subject.blocked)
+        self.seen.blocked = tuple(self.subject.silent_since(self._ended))
         freed = [
             one.freed_at(began) for one in self.subject.witnesses.values()
         ]
@@ -142,7 +154,6 @@ class Cell:
         seen.status = str(row.get('Status') or '')
         seen.claimed = str(row.get('Consistency') or '')
         seen.has_traceback = 'Traceback' in client.stderr
-        seen.said = client.stderr[-1500:]
         truth.compare(client, seen)
         kept = truth.kept_image(client)
         seen.left = tuple(self._settled(client, kept))
@@ -174,3 +185,4 @@ class Cell:
         if kept and 'image (active)' in left:
             left.remove('image (active)')
         self.seen.left_then = tuple(left)
+        self.seen.said += f'\nnext run: {again.stderr[-1000:]}'

@@ -28,7 +28,8 @@ IDLE_SECONDS = 60.0
 class Stage:
     """An embedded cloud with its servers; a context manager.
 
-    :param cloud: one that is up; by default its own is started
+    :param cloud: one that is up, and is left as it was; by default its own is
+        started
     """
 
     def __init__(self, cloud: Cloud | None = None) -> None:
@@ -46,6 +47,10 @@ class Stage:
     def __exit__(self, *_: object) -> None:
         for subject in self._subjects.values():
             subject.stop()
+            if self._given:
+                self._heal()
+                self._delete_snapshots()
+                self.cloud.delete(subject.server)
         self._stack.close()
 
     def subject(self, volume_backed: bool) -> Subject:
@@ -61,12 +66,15 @@ class Stage:
 
     def tidy(self, subject: Subject) -> None:
         """Have everything as it was before the first cell."""
-        self.cloud.reset()
-        for service in self.cloud.pids():
-            self.cloud.resume(service)
+        self._heal()
         self.await_idle(subject)
         self._delete_snapshots()
         subject.tidy()
+
+    def _heal(self) -> None:
+        self.cloud.reset()
+        for service in self.cloud.pids():
+            self.cloud.resume(service)
 
     def await_idle(self, subject: Subject) -> None:
         """Wait until Nova has no task for the server."""

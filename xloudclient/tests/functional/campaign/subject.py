@@ -87,6 +87,14 @@ class Subject:
             if not witness.is_flowing
         ]
 
+    def silent_since(self, moment: float) -> list[str]:
+        """The applications that have written nothing since then."""
+        return [
+            name
+            for name, witness in self.witnesses.items()
+            if not witness.is_flowing or witness.acknowledged[-1] <= moment
+        ]
+
     def await_flow(self) -> None:
         """Wait until every application writes.
 

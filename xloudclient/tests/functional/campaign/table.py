@@ -12,6 +12,7 @@
 
 """The table, for the documentation."""
 
+import string
 import textwrap
 from collections.abc import Iterable, Mapping
 
@@ -20,6 +21,8 @@ from xloudclient.tests.functional.campaign.faults import FAULTS, Fault
 from xloudclient.tests.functional.campaign.observation import Observation
 from xloudclient.tests.functional.campaign.phases import PHASES
 
+Key = tuple[str, str]
+LETTERS = string.ascii_lowercase
 HEAD = """\
 :orphan:
 
@@ -49,7 +52,7 @@ own record of when the disk was captured.
 ``left``
     What was left behind in the cloud, in the guest or here; whether the next
     run on the server clears it was tried, too.
-``-``
+``- (a)``
     It makes no difference, or can't happen, in that phase: see the note.
 ``.``
     It was not tried yet.
@@ -59,12 +62,15 @@ after what held the lock was lost, and none may have a class that is claimed
 although a row was written between the lock and the capture. A cell in which
 it is so says so in bold type. ``tools/campaign`` makes these tables.
 
+Not in them, as tests of their own show it: a journal that was cut at any of
+its bytes, and a file system that is frozen when its holders are killed.
+
 Phases
 ======
 """
 
 
-def render(results: Mapping[tuple[str, str], Observation]) -> str:
+def render(results: Mapping[Key, Observation]) -> str:
     """Return the page.
 
     :param results: by phase and fault
@@ -92,20 +98,14 @@ def _phase(phase: tuple[str, str]) -> str:
     return f'{phase[0]}\n    {phase[1][0].upper()}{phase[1][1:]}.'
 
 
-def _group(
-    group: str, results: Mapping[tuple[str, str], Observation]
-) -> list[str]:
+def _group(group: str, results: Mapping[Key, Observation]) -> list[str]:
     faults = [fault for fault in FAULTS if fault.group == group]
     phases = [
         one.name
         for one in PHASES
         if any(one.name in fault.phases for fault in faults)
     ]
-    notes = dict.fromkeys(
-        fault.why_not
-        for fault in faults
-        if fault.why_not and set(phases) - set(fault.phases)
-    )
+    notes = _notes(faults, phases)
     return [
         group,
         '=' * len(group),
@@ -115,25 +115,38 @@ def _group(
         '   :stub-columns: 1',
         '',
         *_row(['fault', *phases]),
-        *(line for one in faults for line in _fault(one, phases, results)),
+        *(
+            line
+            for one in faults
+            for line in _row(_cells(one, phases, results, notes))
+        ),
         '',
-        *(f'``-``: {note}.\n' for note in notes),
+        *(f'\\{letter}: {note}.\n' for note, letter in notes.items()),
     ]
 
 
-def _fault(
+def _notes(faults: list[Fault], phases: list[str]) -> dict[str, str]:
+    """Return a letter for each reason why a cell is not tried."""
+    reasons = dict.fromkeys(
+        one.why_not for one in faults if set(phases) - set(one.phases)
+    )
+    return {one: f'- ({letter})' for one, letter in zip(reasons, LETTERS)}
+
+
+def _cells(
     fault: Fault,
     phases: list[str],
-    results: Mapping[tuple[str, str], Observation],
+    results: Mapping[Key, Observation],
+    notes: Mapping[str, str],
 ) -> list[str]:
     cells = [fault.name]
     for phase in phases:
         seen = results.get((phase, fault.name))
         if phase not in fault.phases:
-            cells.append('\\-')
+            cells.append(f'\\{notes[fault.why_not]}')
         else:
             cells.append(judge.text(seen, fault) if seen else '.')
-    return _row(cells)
+    return cells
 
 
 def _row(cells: Iterable[str]) -> list[str]:

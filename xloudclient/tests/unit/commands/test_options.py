@@ -39,7 +39,7 @@ COMMON = {
     '--tag nightly': ('tags', ['nightly']),
     '--protected': ('protected', True),
     '--data-volumes': ('data_volumes', True),
-    '--no-data-volumes': ('no_data_volumes', True),
+    '--no-data-volumes': ('data_volumes', False),
     '--timeout 2h': ('timeout', 7200.0),
     '--wait': ('wait', True),
     '--dry-run': ('dry_run', True),
@@ -54,12 +54,12 @@ CONSISTENT = {
     '--on-error continue': ('on_error', 'continue'),
     '--max-freeze 90': ('max_freeze', 90.0),
     '--rehearse': ('rehearse', True),
-    '--hook a': ('hooks', [('--hook', 'a')]),
-    '--pre-hook a': ('hooks', [('--pre-hook', 'a')]),
-    '--post-hook a': ('hooks', [('--post-hook', 'a')]),
-    '--guest-hook a': ('hooks', [('--guest-hook', 'a')]),
-    '--guest-pre-hook a': ('hooks', [('--guest-pre-hook', 'a')]),
-    '--guest-post-hook a': ('hooks', [('--guest-post-hook', 'a')]),
+    '--hook a': ('hooks', [(False, True, True, 'a')]),
+    '--pre-hook a': ('hooks', [(False, True, False, 'a')]),
+    '--post-hook a': ('hooks', [(False, False, True, 'a')]),
+    '--guest-hook a': ('hooks', [(True, True, True, 'a')]),
+    '--guest-pre-hook a': ('hooks', [(True, True, False, 'a')]),
+    '--guest-post-hook a': ('hooks', [(True, False, True, 'a')]),
     '--hook-timeout 5s': ('hook_timeout', 5.0),
     '--hook-env TOKEN': ('hook_env', ['TOKEN']),
     '--login root': ('login', 'root'),
@@ -140,6 +140,8 @@ class TestOptions(testtools.TestCase):
             '--property image_type=x',
             '--property instance_uuid=x',
             '--property novalue',
+            '--property a/b=c',
+            '--tag=',
             '--port x',
             '--data-volumes --no-data-volumes',
             '--public --private',
@@ -155,7 +157,7 @@ class TestOptions(testtools.TestCase):
     def test_hooks_keep_the_order_of_the_command_line(self):
         words = '--post-hook c --hook a --guest-hook b --hook d'
         self.shell('server', 'snapshot', 'consistent', 'x', *words.split(' '))
-        self.assertEqual('cabd', ''.join(p for _, p in self.seen.hooks))
+        self.assertEqual('cabd', ''.join(one[-1] for one in self.seen.hooks))
 
     def test_a_failure_is_one_sentence_and_its_code(self):
         code = self.shell('server', 'snapshot', 'create', 'db')

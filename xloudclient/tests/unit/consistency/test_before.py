@@ -42,12 +42,13 @@ class TestNames(testtools.TestCase):
         )
 
     def test_a_taken_name_gets_the_time(self):
-        self.assertEqual('a-140509', naming.distinguish('a', NOW))
+        self.assertEqual('a-140509', naming.extend('a', '-140509'))
 
     def test_names_are_cut(self):
         name = self.fill('{server}', 'x' * 300)
         self.assertEqual(255, len(name))
-        self.assertEqual(255, len(naming.distinguish(name, NOW)))
+        self.assertEqual(255, len(naming.extend(name, '-140509')))
+        self.assertEqual(242, len(naming.extend(name, '-1', 242)))
 
     def test_what_a_server_is_called_is_not_a_template(self):
         self.assertEqual('{date}', self.fill('{server}', '{date}'))
@@ -63,6 +64,8 @@ class TestNames(testtools.TestCase):
             '{0}',
             '',
             ' ',
+            'a\nb',
+            '\x1b[2J',
         ):
             self.assertRaises(Misuse, naming.check, template, False)
 

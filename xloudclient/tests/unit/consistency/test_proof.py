@@ -104,6 +104,38 @@ class TestProof(testtools.TestCase):
             volumes=(Volume(fakes.VOLUME, '/dev/vdb'),),
         )
 
+    def test_a_root_over_a_disk_that_was_not_captured_is_none(self):
+        lvm = GuestFacts('boot', ('vda', 'vdb'), {'vdb': fakes.VOLUME[:20]})
+        self.expect(
+            Consistency.NONE,
+            holder(data=(Data('/var/lib/mysql', ('vda', 'vdb')),)),
+            facts=lvm,
+            volumes=(Volume(fakes.VOLUME, '/dev/vdb'),),
+            with_data_volumes=False,
+        )
+
+    def test_a_root_over_an_ephemeral_disk_is_none(self):
+        lvm = GuestFacts('boot', ('vda', 'vdb'), {})
+        self.expect(
+            Consistency.NONE,
+            holder(data=(Data('/var/lib/mysql', ('vda', 'vdb')),)),
+            facts=lvm,
+        )
+
+    def test_what_a_holder_takes_back_counts_beside_a_better_one(self):
+        less = Quiescer('postgresql', '', (), Consistency.APPLICATION)
+        proof = self.expect(
+            Consistency.CRASH,
+            holder(),
+            holder(
+                less,
+                gives=Consistency.CRASH,
+                data=(Data('/p', ('vda',)),),
+                detail={'reason': 'fsync is off'},
+            ),
+        )
+        self.assertIn('fsync is off', proof.reason)
+
     def test_a_volume_backed_server_counts_its_volumes(self):
         root = {'kind': Kind.VOLUME, 'volumes': (Volume(fakes.VOLUME, ''),)}
         facts = GuestFacts('boot', ('vda',), {'vda': fakes.VOLUME[:20]})

@@ -309,6 +309,57 @@ class TestFailures(testtools.TestCase):
         self.codes(ExitCode.RELEASE_FAILED, {'post': End.BADLY})
 
 
+class TestWhateverEndsIt(testtools.TestCase):
+    def test_a_journal_that_is_not_written_stops_it_before_any_hook(self):
+        world = fakes.World()
+        world.write = lambda event, **fields: event != 'owed'
+        outcome = run(world)
+        self.assertEqual(ExitCode.FAILED, outcome.exit_code)
+        self.assertEqual(['open', 'close'], world.log)
+
+    def test_what_only_ends_a_process_still_releases(self):
+        world = fakes.World()
+
+        def step(event, **fields):
+            if event == 'requested':
+                raise SystemExit(1)
+
+        world.step = step
+        outcome = run(world)
+        self.assertEqual(ExitCode.FAILED, outcome.exit_code)
+        self.assertEqual(['sync', 'mysql'], world.released)
+        self.assertIn('post', world.log)
+
+    def test_a_guest_that_is_another_server_is_refused(self):
+        world = fakes.World()
+        world.server_id = fakes.VOLUME
+        outcome = run(world)
+        self.assertEqual(ExitCode.NOT_QUIESCED, outcome.exit_code)
+        self.assertEqual(['open', 'close'], world.log)
+
+    def test_a_volume_that_was_attached_meanwhile_takes_the_class(self):
+        world = fakes.World(images=['active'])
+        outcome = run(world, kind=Kind.VOLUME)
+        self.assertEqual(Consistency.NONE, outcome.consistency)
+        self.assertIn('attached', outcome.reason)
+
+    def test_a_volume_snapshot_without_a_reply_is_named(self):
+        world = fakes.World({'volume': End.INTERRUPTED})
+        outcome = run(world, volumes=(fakes.data_volume(),))
+        self.assertEqual(ExitCode.INTERRUPTED, outcome.exit_code)
+        self.assertTrue(outcome.leaves_something)
+        self.assertIn('volume snapshot list --volume', outcome.message)
+
+    def test_a_rehearsal_that_loses_its_lock_is_exit_5(self):
+        outcome = run(fakes.World({'verify': End.BADLY}), rehearse=True)
+        self.assertEqual(ExitCode.LOWER_CLASS, outcome.exit_code)
+
+    def test_posts_run_where_nothing_was_to_be_quiesced(self):
+        world = fakes.World()
+        run(world, quiescers=(), required=Consistency.NONE)
+        self.assertIn('post', world.log)
+
+
 class TestEverySequence(testtools.TestCase):
     """Whatever happens, and in whatever order."""
 

@@ -11,6 +11,7 @@
 #  under the License.
 
 import json
+import logging
 import os
 import pathlib
 import stat
@@ -181,7 +182,7 @@ class TestTrouble(JournalTestCase):
 
     def test_a_full_disk_is_only_reported(self):
         one = self.begun()
-        log = self.useFixture(fixtures.FakeLogger())
+        log = self.useFixture(fixtures.FakeLogger(level=logging.DEBUG))
         write = os.write
 
         def part(descriptor, text):
@@ -200,7 +201,7 @@ class TestTrouble(JournalTestCase):
     def test_a_disk_that_hangs_is_waited_for_once(self):
         one = self.begun()
         self.be_patient(0.1)
-        log = self.useFixture(fixtures.FakeLogger())
+        log = self.useFixture(fixtures.FakeLogger(level=logging.DEBUG))
         answers = threading.Event()
         self.addCleanup(answers.set)
         began = time.monotonic()
