@@ -21,6 +21,7 @@ image.py``, SDK 4.22); so images are read as Glance sends them.
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib import parse
 
 from openstack import connection
 from openstack import exceptions as sdk_exceptions
@@ -84,13 +85,10 @@ class Images:
         properties: Mapping[str, str | bool],
         tags: Sequence[str] = (),
     ) -> None:
-        """Set properties, and add tags, in one request."""
+        """Set properties in one request, and add tags, one by one."""
         changes: list[dict[str, Any]] = [
             {'op': 'add', 'path': f'/{_pointer(key)}', 'value': value}
             for key, value in properties.items()
-        ]
-        changes += [
-            {'op': 'add', 'path': '/tags/-', 'value': tag} for tag in tags
         ]
         with translated():
             response = self._conn.image.patch(
@@ -99,6 +97,13 @@ class Images:
                 headers={'Content-Type': PATCH},
             )
             sdk_exceptions.raise_from_response(response)
+        for tag in tags:
+            self._tag(image_id, tag)
+
+    def _tag(self, image_id: str, tag: str) -> None:
+        path = f'/images/{image_id}/tags/{parse.quote(tag, safe="")}'
+        with translated():
+            sdk_exceptions.raise_from_response(self._conn.image.put(path))
 
     def delete(self, image_id: str) -> None:
         """Delete the image; one that is gone already is no error."""

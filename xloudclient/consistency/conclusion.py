@@ -155,7 +155,9 @@ def _budget(plan: Plan, hold: Hold, progress: Progress) -> str:
 def _first_failure(progress: Progress, told: Failure) -> str:
     """What went wrong before the most urgent thing did."""
     first = progress.failure
-    return f'Before that: {first}.' if first and first is not told else ''
+    if not first or not isinstance(told, ReleaseFailed):
+        return ''
+    return f'Before that: {first}.'
 
 
 def _guest_state(hold: Hold, failure: Failure) -> str:

@@ -127,7 +127,8 @@ class Child:
         is_signalled = self.status is None or self.status > SIGNAL_STATUS
         if self._is_forced or is_signalled:
             return self.name in BOUND_TO_PROCESS
-        return self.ended == 'before'
+        # before it was ready, its exit says that nothing is held
+        return self.ended == 'before' or not self.is_ready
 
 
 def _part(child: Child, text: str) -> None:

@@ -296,6 +296,7 @@ act() {
         ;;
     released) eval "said_$2=yes" ;;
     ready | held | part)
+        [ "$1" != ready ] || eval "ready_$2=yes"
         # As it came: words may be more than one blank apart.
         say "$event"
         ;;
@@ -681,7 +682,10 @@ release() {
         printf 'release\n' >&"$fd"
     fi
     eval "exec $fd>&-; used_$fd="
-    await_end "$1" "${2:-$grace}" || force "$1" terminated TERM ||
+    # One that is not ready does not read its input yet: it waits for a lock,
+    # and others wait behind it.
+    eval "patience=\${ready_$1:+$grace}"
+    await_end "$1" "${2:-${patience:-1}}" || force "$1" terminated TERM ||
         force "$1" killed KILL || eval "how_$1=stuck end_$1=unknown"
     eval "say \"done\" $1 \$how_$1 \$end_$1 \${said_$1:-no}"
     end_keepers "$1"

@@ -182,7 +182,7 @@ class MariaDB(Server):
             '--skip-networking',
             '--innodb-buffer-pool-size=16M',
             '--innodb-log-file-size=4M',
-            '--innodb-flush-log-at-trx-commit=0',
+            '--innodb-flush-log-at-trx-commit=2',
             *self.options,
         ]
 

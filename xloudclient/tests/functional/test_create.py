@@ -293,12 +293,12 @@ class TestBadInput(base.FunctionalTestCase):
         self.refuse(1, 'create', 'x', OS_PASSWORD='wrong')
 
     def test_no_such_server(self):
-        self.refuse(2, 'create', 'x', sentence="there is no server 'x'")
-        self.refuse(2, 'create', '../../etc', sentence='there is no server')
+        self.refuse(1, 'create', 'x', sentence="there is no server 'x'")
+        self.refuse(1, 'create', '../../etc', sentence='there is no server')
 
     def test_an_ambiguous_name(self):
         ids = sorted(self.place.server(name='same').id for _ in range(2))
-        self.refuse(2, 'create', 'same', sentence=', '.join(ids))
+        self.refuse(1, 'create', 'same', sentence=', '.join(ids))
 
     def test_unknown_things(self):
         server = self.place.server()

@@ -280,12 +280,14 @@ class TestService(quiescer_hook.HookTestCase):
 
 class TestProbe(quiescer_hook.HookTestCase):
     def probe(self, shell):
+        folder = quiescer_hook.folder(self)
+        os.chmod(folder, 0o755)
         done = subprocess.run(
             [*shell, '-c', quiescers.script('probe')],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            cwd=quiescer_hook.folder(self),
+            cwd=folder,
         )
         self.assertEqual('', done.stderr)
         self.assertEqual(1, done.stdout.count('\n'))
@@ -301,6 +303,7 @@ class TestProbe(quiescer_hook.HookTestCase):
             options = {'socket': server.socket}
             if name == 'postgresql':
                 options = {'socket': server.folder, 'port': server.port}
+            options['pid'] = str(server.process.pid)
             for shell in quiescer_hook.SHELLS:
                 self.need(shell[0])
                 found = self.probe(shell)['databases']
@@ -310,6 +313,63 @@ class TestProbe(quiescer_hook.HookTestCase):
                 self.assertEqual(name, one['quiescer'])
                 self.assertEqual(options, one['options'])
                 self.assertIsNone(quiescers.check(name, one['options']))
+
+    def test_a_server_of_another_account_has_its_process_at_least(self):
+        server = quiescer_servers.shared(self, quiescer_servers.MariaDB)
+        self.need('setpriv')
+        account = ('setpriv', '--reuid=nobody', '--clear-groups')
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            found = self.probe((*account, *shell))
+            (one,) = (
+                one
+                for one in found['databases']
+                if one['pid'] == server.process.pid
+            )
+            self.assertEqual({'pid': str(server.process.pid)}, one['options'])
+
+    def test_what_is_in_a_container_is_told_of(self):
+        self.need('unshare')
+        folder = quiescer_hook.folder(self)
+        for name in ('mysqld', 'postgres', 'redis-server', 'mongod'):
+            os.symlink('/bin/sleep', f'{folder}/{name}')
+            process = subprocess.Popen(
+                ['unshare', '--pid', '--fork', '--kill-child']
+                + [f'{folder}/{name}', '60'],
+            )
+            self.addCleanup(process.wait)
+            self.addCleanup(process.kill)
+            self.assertTrue(
+                quiescer_hook.wait_for(
+                    lambda name=name: (
+                        f'{name} in a container'
+                        in self.probe(quiescer_hook.DASH)['other']
+                    )
+                ),
+                name,
+            )
+            for shell in quiescer_hook.SHELLS:
+                self.need(shell[0])
+                found = self.probe(shell)
+                self.assertIn(f'{name} in a container', found['other'])
+                self.assertIsNotNone(found['hint'])
+
+    def test_it_says_so_when_processes_are_hidden(self):
+        self.need('unshare', 'setpriv')
+        hidden = (
+            'unshare',
+            '--mount',
+            'sh',
+            '-c',
+            'mount -t proc -o hidepid=2 proc /proc || exit; '
+            'exec setpriv --reuid=nobody --clear-groups "$@"',
+            'sh',
+        )
+        words = 'hidden processes of other accounts'
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            self.assertNotIn(words, self.probe(shell)['other'])
+            self.assertIn(words, self.probe((*hidden, *shell))['other'])
 
     def test_it_names_what_it_can_not_quiesce(self):
         folder = quiescer_hook.folder(self)
@@ -352,6 +412,10 @@ class TestPythonSide(quiescer_hook.HookTestCase):
         for name, options, expected in (
             ('mysql', {'socket': '/run/my.sock'}, None),
             ('mysql', {'socket': 'my.sock'}, 'socket must be an absolute'),
+            ('mysql', {'pid': '812'}, None),
+            ('postgresql', {'pid': '812'}, None),
+            ('redis', {'pid': '812'}, None),
+            ('mysql', {'pid': '0'}, 'pid must be a process ID'),
             ('mysql', {'lock_wait_timeout': '10s'}, 'whole number of seconds'),
             ('mysql', {'colour': 'red'}, "no option 'colour'"),
             ('fsfreeze', {'mounts': '/:/srv'}, None),

@@ -13,6 +13,7 @@
 """The mysql quiescer on a real MariaDB."""
 
 import os
+import shutil
 import time
 
 from xloudclient.tests.functional import quiescer_hook, quiescer_servers
@@ -46,10 +47,31 @@ class MysqlTestCase(quiescer_hook.HookTestCase):
         self.assertIsNone(writer.poll(), 'it could write under the lock')
         return writer
 
+    def option_file(self, *lines):
+        """Write an option file of the client; its path."""
+        path = os.path.join(quiescer_hook.folder(self), 'options.cnf')
+        with open(path, 'w') as options:
+            options.write('\n'.join(lines) + '\n')
+        return path
+
+    def account(self, name, grants='RELOAD'):
+        """Make an account; the path of an option file that logs it in."""
+        self.server.ask(
+            f"CREATE USER {name}@localhost IDENTIFIED BY 'secret';"
+            f'GRANT {grants} ON *.* TO {name}@localhost'
+        )
+        self.addCleanup(self.server.ask, f'DROP USER {name}@localhost')
+        return self.option_file(
+            '[client]',
+            f'user={name}',
+            'password=secret',
+            f'socket={self.server.socket}',
+        )
+
     def assert_writes(self, writer):
         self.assertEqual(0, writer.wait(quiescer_hook.FREED_WITHIN))
 
-    def in_another_session(self, statement):
+    def in_another_session(self, statement, known_by=None):
         """Start a statement that takes long; a process."""
         writing = self.server.writing
         try:
@@ -60,7 +82,10 @@ class MysqlTestCase(quiescer_hook.HookTestCase):
         self.addCleanup(process.wait)
         self.assertTrue(
             quiescer_hook.wait_for(
-                lambda: statement in self.server.ask('SHOW PROCESSLIST')
+                lambda: (
+                    (known_by or statement)
+                    in self.server.ask('SHOW FULL PROCESSLIST')
+                )
             )
         )
         return process
@@ -107,6 +132,33 @@ class TestMysqlHolds(MysqlTestCase):
         self.held().release()
         places = [one['path'] for one in self.ready['data']]
         self.assertIn(f'{place}/d', places)
+
+    def test_an_account_that_sees_no_tablespaces_finds_their_files(self):
+        place = os.path.join(self.server.folder, 'isl where')
+        os.mkdir(place)
+        self.server.ask(f"CREATE TABLE d.isl (i INT) DATA DIRECTORY='{place}'")
+        self.addCleanup(self.server.ask, 'DROP TABLE d.isl')
+        path = self.account('reloads')
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                hook = self.held(f'defaults_file={path}', shell=shell)
+                places = [one['path'] for one in self.ready['data']]
+                self.assertIn(f'{place}/d', places)
+                hook.verify()
+                hook.release()
+
+    def test_what_can_not_be_seen_is_in_the_evidence(self):
+        path = self.account('blind')
+        # the data folder as an account sees it that can't enter it
+        text = quiescer_hook.quiescers.script('mysql').replace(
+            'is_open() {\n', 'is_open() {\n    false &&\n'
+        )
+        hook = self.held(f'defaults_file={path}', text=text)
+        problems = [one.get('problem', '') for one in self.ready['data']]
+        hook.release()
+        self.assertIn("this account can't enter it", ' '.join(problems))
+        self.assertIn('it needs PROCESS', ' '.join(problems))
 
     def test_end_of_input_releases(self):
         hook = self.held()
@@ -162,7 +214,244 @@ class TestMysqlHolds(MysqlTestCase):
         hook.release()
 
 
+class TestMysqlWhateverTheOptionFileSays(MysqlTestCase):
+    def test_a_client_that_goes_on_after_an_error_is_no_lock(self):
+        path = self.account('forced', 'USAGE')
+        with open(path, 'a') as options:
+            options.write('[mysql]\nforce\n')
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                hook = self.hook(f'defaults_file={path}', shell=shell)
+                self.assert_refused(hook, 1, "can't lock MariaDB: ERROR 1227")
+                # even if the client could not be kept from going on
+                text = quiescer_hook.quiescers.script('mysql')
+                hook = self.hook(
+                    f'defaults_file={path}',
+                    shell=shell,
+                    text=text.replace('--skip-force', '--force'),
+                )
+                self.assert_refused(hook, 1, "can't lock MariaDB")
+
+    def test_how_the_client_prints_does_not_matter(self):
+        for word in (
+            'delimiter=//',
+            'force',
+            'vertical',
+            'table',
+            'html',
+            'xml',
+            'column-names',
+            'column-type-info',
+            'auto-vertical-output',
+            'reconnect',
+            'show-warnings',
+            'binary-mode',
+            'safe-updates',
+            'named-commands',
+            'init-command=SELECT 1',
+        ):
+            path = self.option_file(
+                '[client]',
+                'user=root',
+                f'socket={self.server.socket}',
+                '[mysql]',
+                word,
+            )
+            with self.subTest(word=word):
+                hook = self.held(f'defaults_file={path}')
+                self.assertRegex(self.ready['position'], r'^bin\.\d+:\d+ gt')
+                hook.verify()
+                self.assertEqual(0, hook.release())
+                self.assertEqual('', hook.errors())
+
+    def test_a_client_that_says_more_is_refused(self):
+        path = self.option_file(
+            '[client]',
+            'user=root',
+            f'socket={self.server.socket}',
+            '[mysql]',
+            'verbose',
+        )
+        hook = self.hook(f'defaults_file={path}')
+        self.assert_refused(hook, 1, 'says more than it is asked')
+
+
+class TestMysqlIsTheServerThatIsMeant(MysqlTestCase):
+    def setUp(self):
+        super().setUp()
+        self.port = 13999
+        self.other = quiescer_servers.shared(
+            self,
+            quiescer_servers.MariaDB,
+            '--skip-skip-networking',
+            '--bind-address=127.0.0.1',
+            f'--port={self.port}',
+        )
+
+    def elsewhere(self):
+        self.other.ask(
+            "CREATE USER IF NOT EXISTS root@127.0.0.1 IDENTIFIED BY '';"
+            'GRANT ALL ON *.* TO root@127.0.0.1'
+        )
+        return self.option_file(
+            '[client]',
+            'user=root',
+            'host=127.0.0.1',
+            f'port={self.port}',
+            'protocol=tcp',
+        )
+
+    def test_the_socket_wins_over_the_option_file(self):
+        path = self.elsewhere()
+        self.held(f'defaults_file={path}').release()
+        self.assertIn(
+            self.other.data, [one['path'] for one in self.ready['data']]
+        )
+        hook = self.held(
+            f'defaults_file={path}', f'socket={self.server.socket}'
+        )
+        self.assertIn(
+            self.server.data, [one['path'] for one in self.ready['data']]
+        )
+        self.blocked_write()
+        hook.release()
+
+    def test_a_socket_by_another_name_is_the_same(self):
+        link = os.path.join(quiescer_hook.folder(self), 'link')
+        os.symlink(self.server.socket, link)
+        self.held(f'socket={link}').release()
+
+    def test_a_socket_that_leads_to_another_server_is_refused(self):
+        moved = os.path.join(quiescer_hook.folder(self), 'socket')
+        os.link(self.other.socket, moved)
+        hook = self.hook(f'socket={moved}')
+        self.assert_refused(hook, 1, 'is not the one of the socket')
+
+    def test_another_process_is_refused(self):
+        right = f'pid={self.server.process.pid}'
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                self.held(right, shell=shell).release()
+                hook = self.hook(f'pid={self.other.process.pid}', shell=shell)
+                self.assert_refused(
+                    hook,
+                    1,
+                    'the MariaDB that answers is process '
+                    f'{self.server.process.pid}, not',
+                )
+
+    def test_a_process_that_can_not_be_told_is_refused(self):
+        pid_file = f'{self.server.folder}/pid'
+        os.rename(pid_file, f'{pid_file}.hidden')
+        self.addCleanup(os.rename, f'{pid_file}.hidden', pid_file)
+        hook = self.hook(f'pid={self.server.process.pid}')
+        self.assert_refused(hook, 1, "can't tell whether")
+
+
+class TestMysqlOnDisk(MysqlTestCase):
+    """What a copy of the files has that was made under the lock."""
+
+    def copy_of(self, server):
+        """Start a server on a copy of another's files."""
+        copy = quiescer_servers.MariaDB.__new__(quiescer_servers.MariaDB)
+        copy.options = server.options
+        copy.folder = quiescer_hook.folder(self)
+        os.chmod(copy.folder, 0o755)
+        for name in ('data', 'logs'):
+            shutil.copytree(
+                getattr(server, name),
+                f'{copy.folder}/{name}',
+                ignore=shutil.ignore_patterns('*.pid', 'ibtmp*'),
+            )
+        copy.data, copy.logs = f'{copy.folder}/data', f'{copy.folder}/logs'
+        copy.socket = f'{copy.folder}/socket'
+        self.addCleanup(copy.remove)
+        return copy
+
+    def own_server(self, *options):
+        server = quiescer_servers.MariaDB(*options)
+        self.addCleanup(server.remove)
+        for engine in ('Aria', 'Aria TRANSACTIONAL=0', 'MyISAM', 'CSV'):
+            name = engine[:4] + str(len(engine))
+            server.ask(
+                f'CREATE TABLE d.{name} (i INT NOT NULL) ENGINE={engine}'
+            )
+        self.tables = ['t', 'Aria4', 'Aria20', 'MyIS6', 'CSV3']
+        # so that its timer may have had its turn before the rows
+        time.sleep(1.2)
+        for name in self.tables:
+            server.ask(f'INSERT INTO d.{name} VALUES (7), (8), (9)')
+        self.server = server
+        return server
+
+    def rows(self, server):
+        return {
+            name: server.ask(f'SELECT COUNT(*) FROM d.{name}')
+            for name in self.tables
+        }
+
+    def test_every_commit_is_there_if_it_says_application(self):
+        for settings in (
+            ('--innodb-flush-log-at-trx-commit=0',),
+            (
+                '--innodb-flush-log-at-trx-commit=2',
+                '--innodb-flush-log-at-timeout=2700',
+            ),
+            ('--innodb-flush-log-at-trx-commit=1', '--log-bin=bin'),
+        ):
+            with self.subTest(settings=settings):
+                server = self.own_server(*settings)
+                hook = self.held()
+                self.assertEqual('application', self.ready['gives'])
+                self.assertNotIn('reason', self.ready)
+                copy = self.copy_of(server)
+                hook.verify()
+                hook.release()
+                copy.start()
+                self.assertEqual(
+                    dict.fromkeys(self.tables, '3'), self.rows(copy)
+                )
+
+    def test_commits_in_memory_only_give_less_and_it_says_why(self):
+        server = self.own_server(
+            '--innodb-flush-log-at-trx-commit=0',
+            '--innodb-flush-log-at-timeout=2700',
+        )
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            server.ask(server.writing)
+            with self.subTest(shell=shell):
+                hook = self.held(shell=shell)
+                self.assertEqual('crash', self.ready['gives'])
+                self.assertIn(
+                    'innodb_flush_log_at_timeout=2700', self.ready['reason']
+                )
+                hook.verify()
+                self.assertEqual(0, hook.release())
+
+    def test_flushing_the_log_is_not_in_the_binary_log(self):
+        self.server.ask(self.server.writing)
+        before = self.server.ask('SHOW MASTER STATUS')
+        self.held().release()
+        self.assertEqual(before, self.server.ask('SHOW MASTER STATUS'))
+
+
 class TestMysqlLosesTheLock(MysqlTestCase):
+    def test_verify_fails_when_its_session_unlocked(self):
+        text = quiescer_hook.quiescers.script('mysql')
+        text = text.replace(
+            'verify() {\n',
+            "verify() {\n    tell 'UNLOCK TABLES//'\n",
+        )
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                hook = self.held(shell=shell, text=text)
+                self.assert_fails_verify(hook, 'does not have the lock')
+                self.server.ask(self.server.writing)
+
     def test_verify_fails_when_its_session_was_killed(self):
         for shell in quiescer_hook.SHELLS:
             self.need(shell[0])
@@ -243,6 +532,28 @@ class TestMysqlIsNotToBeHad(MysqlTestCase):
     def test_a_reader_that_runs_long_does_not_matter(self):
         self.in_another_session('SELECT i, SLEEP(1) FROM d.few')
         self.held('lock_wait_timeout=1').release()
+
+    def test_it_names_what_hinders_the_lock(self):
+        self.in_another_session('SELECT i, SLEEP(3) FROM d.few FOR UPDATE')
+        self.in_another_session(
+            f"SELECT '\t\x1b', SLEEP(3), '{'x' * 80}' FROM d.few FOR UPDATE",
+            known_by='x' * 30,
+        )
+        time.sleep(1)
+        writer = self.server.write()
+        self.addCleanup(writer.wait)
+        hook = self.hook('lock_wait_timeout=1')
+        self.assertEqual(75, hook.end())
+        said = hook.errors()
+        self.assertRegex(
+            said,
+            r'\(connection \d+ of root for \d+ s: SELECT i, SLEEP\(3\) FROM',
+        )
+        self.assertIn('; connection', said)
+        self.assertIn("SELECT '\\t?', SLEEP(3), 'xx", said)
+        self.assertNotIn('INSERT', said)
+        self.assertNotIn('x' * 60, said)
+        self.assertEqual(1, said.count('\n'))
 
     def test_it_says_that_it_could_not_log_in(self):
         for option in ('socket=/nonexistent', 'defaults_file=/nonexistent'):

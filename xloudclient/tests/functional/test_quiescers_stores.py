@@ -19,6 +19,13 @@ import time
 from xloudclient.tests.functional import quiescer_hook, quiescer_servers
 
 
+#: Runs a hook as an account that has nothing.
+_RUN = (
+    'chmod 755 "${0%/*}"; chmod 644 "$0"; '
+    'exec setpriv --reuid=nobody --clear-groups sh "$0" "$@"'
+)
+
+
 class TestPostgresql(quiescer_hook.HookTestCase):
     quiescer = 'postgresql'
 
@@ -83,7 +90,46 @@ class TestPostgresql(quiescer_hook.HookTestCase):
         self.addCleanup(self.server.ask, 'SELECT pg_reload_conf()')
         self.addCleanup(self.server.ask, 'ALTER SYSTEM RESET fsync')
         time.sleep(0.3)
-        self.assertEqual('crash', self.hook(*self.options).ready()['gives'])
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                ready = self.hook(*self.options, shell=shell).ready()
+                self.assertEqual('crash', ready['gives'])
+                self.assertIn('fsync=off', ready['reason'])
+
+    def test_another_process_is_refused(self):
+        right = f'pid={self.server.process.pid}'
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                hook = self.hook(*self.options, right, shell=shell)
+                ready = hook.ready()
+                self.assertNotIn('reason', ready)
+                self.assertEqual(0, hook.release())
+                hook = self.hook(*self.options, 'pid=1', shell=shell)
+                self.assert_refused(
+                    hook,
+                    1,
+                    'the PostgreSQL that answers is process '
+                    f'{self.server.process.pid}, not 1',
+                )
+
+    def test_a_data_folder_that_can_not_be_entered(self):
+        self.server.ask('CREATE ROLE nobody SUPERUSER LOGIN')
+        self.addCleanup(self.server.ask, 'DROP ROLE nobody')
+        # as an account that may log in and not enter the folder
+        self.need('setpriv')
+        folder = quiescer_hook.folder(self)
+        os.chmod(folder, 0o777)
+        hook = self.hook(
+            *self.options[:2],
+            'user=nobody',
+            shell=('sh', '-c', f'export XLOUD_RUN_FOLDER={folder}; {_RUN}'),
+        )
+        problems = {
+            one['path']: one.get('problem', '') for one in hook.ready()['data']
+        }
+        self.assertIn("can't enter", problems[f'{self.server.data}/pg_wal'])
 
     def test_evidence_names_tablespaces(self):
         place = f'{self.server.folder}/table space'
@@ -219,6 +265,68 @@ class TestRedis(RedisTestCase):
     def test_it_says_that_it_could_not_log_in(self):
         hook = self.hook('socket=/nonexistent')
         self.assert_refused(hook, 1, "can't log in to Redis: Could not")
+
+    def test_verify_fails_when_a_save_hides_what_was_written(self):
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                hook = self.held(shell=shell)
+                self.server.ask('CLIENT UNPAUSE')
+                self.server.ask('SET hidden value')
+                self.server.ask('SAVE')
+                self.server.ask('CLIENT PAUSE 10000 WRITE')
+                self.assert_fails_verify(
+                    hook, 'Redis was written to under the pause'
+                )
+
+    def test_a_save_alone_is_no_write(self):
+        hook = self.held()
+        time.sleep(1.1)
+        self.server.ask('BGSAVE')
+        self.server.ask('GET key')
+        writer = self.blocked_write()
+        hook.verify()
+        hook.release()
+        self.assert_writes(writer)
+
+    def test_any_save_is_a_failure_where_calls_are_not_known(self):
+        text = quiescer_hook.quiescers.script('redis')
+        hook = self.held(text=text.replace('ACL CAT write', 'ACL CAT none'))
+        hook.verify()
+        time.sleep(1.1)
+        self.server.ask('SAVE')
+        self.assert_fails_verify(hook, 'Redis was written to or saved')
+
+    def test_verify_fails_when_a_key_expired(self):
+        self.server.ask('SET short lived PX 700')
+        hook = self.held()
+        self.server.ask('CLIENT UNPAUSE')
+        time.sleep(1.5)
+        self.server.ask('SAVE')
+        self.server.ask('CLIENT PAUSE 10000 WRITE')
+        self.assert_fails_verify(hook, 'Redis was written to under the pause')
+
+    def test_verify_fails_when_it_became_a_replica(self):
+        hook = self.held()
+        self.server.ask('REPLICAOF 127.0.0.1 1')
+        self.addCleanup(self.server.ask, 'REPLICAOF NO ONE')
+        self.assert_fails_verify(hook, 'Redis became a replica')
+
+    def test_another_process_is_refused(self):
+        right = f'pid={self.server.process.pid}'
+        self.assertEqual(0, self.held_with(right).release())
+        hook = self.hook(self.option, 'pid=1')
+        self.assert_refused(
+            hook,
+            1,
+            f'the Redis that answers is process {self.server.process.pid}, '
+            'not 1',
+        )
+
+    def held_with(self, *options):
+        hook = self.hook(self.option, *options)
+        hook.ready()
+        return hook
 
 
 class TestRedisWithAppendOnlyFile(RedisTestCase):
