@@ -21,6 +21,7 @@ import contextlib
 import functools
 import io
 import json
+import os
 import queue
 import sys
 import threading
@@ -63,6 +64,14 @@ STEPS: Mapping[str, str] = {
 }
 
 
+class Console(console.Console):
+    """A console whose reader may go away."""
+
+    def on_broken_pipe(self) -> None:
+        """Say no more; rich's own would also silence stdout, and exit."""
+        self.quiet = True
+
+
 class Progress:
     """The progress of all servers of one command.
 
@@ -77,8 +86,8 @@ class Progress:
     def __init__(self, verbosity: int, events: str | None = None) -> None:
         # rich would take stdout in the place of a closed stderr
         self._is_quiet = verbosity < 1 or sys.stderr is None
-        self._console = console.Console(
-            file=sys.stderr or io.StringIO(), highlight=False, soft_wrap=True
+        self._console = Console(
+            file=_own_stderr(), highlight=False, soft_wrap=True
         )
         self._status: status.Status | None = None
         self._waiting: dict[str, str] = {}
@@ -195,6 +204,18 @@ def _text(event: str, fields: Mapping[str, Any]) -> str:
     if words.get('stuck'):
         text = f'NOT RELEASED: {words["stuck"]}'
     return printable(text)
+
+
+def _own_stderr() -> IO[str]:
+    """Return stderr under a descriptor and a buffer of its own.
+
+    A thread that is stuck in writing to sys.stderr holds a lock on it that
+    Python wants at its end, and aborts without.
+    """
+    try:
+        return open(os.dup(sys.stderr.fileno()), 'w', encoding='utf-8')
+    except (AttributeError, OSError):
+        return sys.stderr or io.StringIO()
 
 
 def _opened(path: str | None) -> IO[str] | None:

@@ -334,8 +334,7 @@ class TestProbe(quiescer_hook.HookTestCase):
         for name in ('mysqld', 'postgres', 'redis-server', 'mongod'):
             os.symlink('/bin/sleep', f'{folder}/{name}')
             process = subprocess.Popen(
-                ['unshare', '--pid', '--fork', '--kill-child']
-                + [f'{folder}/{name}', '60'],
+                ['unshare', '-pf', '--kill-child', f'{folder}/{name}', '60'],
             )
             self.addCleanup(process.wait)
             self.addCleanup(process.kill)
@@ -362,7 +361,8 @@ class TestProbe(quiescer_hook.HookTestCase):
             'sh',
             '-c',
             'mount -t proc -o hidepid=2 proc /proc || exit; '
-            'exec setpriv --reuid=nobody --clear-groups "$@"',
+            # members of the group root still see everything
+            'exec setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"',
             'sh',
         )
         words = 'hidden processes of other accounts'

@@ -18,7 +18,6 @@ import time
 
 from xloudclient.tests.functional import quiescer_hook, quiescer_servers
 
-
 #: Runs a hook as an account that has nothing.
 _RUN = (
     'chmod 755 "${0%/*}"; chmod 644 "$0"; '
