@@ -58,11 +58,11 @@ class Images:
 
     def has_name(self, name: str, project_id: str) -> bool:
         """Whether the project has an image of that name."""
-        # Glance takes a name as it is, but for this prefix.
-        filters = {'owner': project_id, 'limit': '1'}
-        if name.startswith('in:'):
-            name = f'in:"{name}"'
-        return bool(self.matching(name=name, **filters))
+        # Glance takes what precedes a colon as an operator
+        # (glance/common/utils.py split_filter_op).
+        return bool(
+            self.matching(name=f'eq:{name}', owner=project_id, limit='1')
+        )
 
     def last_hold_ms(self, server_id: str, project_id: str) -> int | None:
         """Return how long the server was held for its last snapshot."""

@@ -45,9 +45,10 @@ class Server:
     """A database server in a folder of its own."""
 
     account = None
+    place = '/dev/shm'
 
     def __init__(self):
-        self.folder = tempfile.mkdtemp(prefix='quiescer-', dir='/dev/shm')
+        self.folder = tempfile.mkdtemp(prefix='quiescer-', dir=self.place)
         self.socket = os.path.join(self.folder, 'socket')
         self.data = os.path.join(self.folder, 'data')
         self.process = None
@@ -194,6 +195,16 @@ class MariaDB(Server):
             '--user=root',
             '-BNe',
         ]
+
+
+class MariaDBOnDisk(MariaDB):
+    """One that has its files where there is a disk below.
+
+    In memory, MariaDB maps its log instead of writing it: a copy has then
+    what a disk would not.
+    """
+
+    place = '/var/tmp'
 
 
 def _unprivileged():

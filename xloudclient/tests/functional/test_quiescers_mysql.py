@@ -371,7 +371,7 @@ class TestMysqlOnDisk(MysqlTestCase):
         return copy
 
     def own_server(self, *options):
-        server = quiescer_servers.MariaDB(*options)
+        server = quiescer_servers.MariaDBOnDisk(*options)
         self.addCleanup(server.remove)
         for engine in ('Aria', 'Aria TRANSACTIONAL=0', 'MyISAM', 'CSV'):
             name = engine[:4] + str(len(engine))
@@ -428,8 +428,12 @@ class TestMysqlOnDisk(MysqlTestCase):
                 self.assertIn(
                     'innodb_flush_log_at_timeout=2700', self.ready['reason']
                 )
+                copy = self.copy_of(server)
                 hook.verify()
                 self.assertEqual(0, hook.release())
+                # it is not said without need
+                copy.start()
+                self.assertNotEqual(self.rows(server), self.rows(copy))
 
     def test_flushing_the_log_is_not_in_the_binary_log(self):
         self.server.ask(self.server.writing)

@@ -1,0 +1,108 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+
+"""What other people write: names, metadata, properties, recipes."""
+
+from xloudclient.tests.functional import base
+
+MARK = 'touched-by-a-hostile-value'
+#: The vendor's guide, as a pair of hooks: the lock goes with its client.
+RECIPE = """#!/bin/sh
+case $1 in
+pre) sync; mariadb -e 'FLUSH TABLES WITH READ LOCK' ;;
+post) mariadb -e 'UNLOCK TABLES' ;;
+esac
+"""
+
+
+class TestHostile(base.FunctionalTestCase):
+    def test_metadata_that_would_be_an_option_or_a_command(self):
+        mark = self.home / MARK
+        for key, value in (
+            ('xloud:ssh_host', f'-oProxyCommand=touch {mark}'),
+            ('xloud:ssh_host', f'$(touch {mark})'),
+            ('xloud:ssh_host', f'h`touch {mark}`'),
+            ('xloud:ssh_host', 'h\x1b[2J'),
+            ('xloud:ssh_port', '22 -oProxyCommand=x'),
+            ('xloud:ssh_port', '٢٢'),
+            ('xloud:ssh_login', f'root;touch {mark}'),
+            ('xloud:ssh_login', '-oProxyCommand=x'),
+        ):
+            server = self.place.server(metadata={key: value})
+            result = self.openstack(
+                'server', 'snapshot', 'consistent', server.id,
+                '--quiesce', 'sync', '-f', 'json',
+            )  # fmt: skip
+            self.assertIn(result.code, (2, 3), (key, value, result.stderr))
+            self.assertNotIn('\x1b', result.stderr + result.stdout)
+            self.assertFalse(mark.exists(), value)
+            self.assertEqual([], self.cloud.events(server.id))
+            self.cloud.delete(server)
+
+    def test_metadata_may_name_built_in_quiescers_only(self):
+        for word in ('/bin/sh', './x', 'pair,file=/etc/passwd,pre=a,post=b'):
+            server = self.place.server(metadata={'xloud:quiesce': word})
+            result = self.openstack(
+                'server', 'snapshot', 'consistent', server.id
+            )
+            self.assertEqual(2, result.code, result.stderr)
+            self.cloud.delete(server)
+
+    def test_a_server_whose_name_is_a_command(self):
+        mark = self.home / MARK
+        name = f'--x;touch {mark};$(touch {mark}) "\' [bold]red[/bold] :bomb:'
+        server = self.place.server(name=name)
+        hook = self.script(
+            'hook', '#!/bin/sh\nprintf %s "$XLOUD_SERVER_NAME" > "$0.seen"\n'
+        )
+        [row] = self.snapshot(
+            'consistent', server.id, '--quiesce', 'none', '--hook', hook,
+            '--wait', '--name', '{server}',
+        )  # fmt: skip
+        self.assertEqual(name, row['Server'])
+        self.assertEqual(name, row['Snapshot Name'])
+        self.assertEqual(name, (self.home / 'hook.seen').read_text())
+        self.assertIn(name, self.last.stderr)
+        self.assertFalse(mark.exists())
+
+    def test_properties_that_were_handed_on(self):
+        image = self.place.image(
+            name='forged',
+            xloud_image='22222222-2222-4222-8222-222222222222',
+            xloud_consistency='application',
+            xloud_frozen_ms='9' * 200,
+            xloud_volumes_3='33333333-3333-4333-8333-333333333333',
+        )
+        server = self.place.server(image=image)
+        [row] = self.snapshot('create', server.id, '--wait')
+        made = self.image(row['Snapshot ID'])
+        self.assertEqual('crash', made['xloud_consistency'])
+        self.assertEqual('', made['xloud_volumes_3'])
+
+    def test_the_vendors_recipe_holds_nothing_and_gets_crash(self):
+        server = self.place.server(name='db')
+        guest = self.cloud.guest(server)
+        guest.start_mariadb()
+        self.addCleanup(guest.stop_mariadb)
+        recipe = self.script('recipe', RECIPE)
+        [row] = self.snapshot(
+            'consistent', 'db', '--quiesce', 'none', '--guest-hook', recipe,
+            '--wait', *self.reach(server),
+        )  # fmt: skip
+        self.assertEqual('crash', row['Consistency'])
+        [row] = self.snapshot(
+            'consistent', 'db', '--quiesce',
+            f'pair,file={recipe},pre=pre,post=post', '--wait',
+            '--require', 'application', *self.reach(server), expect=5,
+        )  # fmt: skip
+        self.assertEqual('crash', row['Consistency'])
