@@ -38,7 +38,7 @@ from xloudclient.consistency.errors import (
     Misuse,
     ReleaseFailed,
 )
-from xloudclient.consistency.hold import by_hand
+from xloudclient.consistency.hooks import by_hand
 from xloudclient.consistency.outcome import Result
 from xloudclient.consistency.plan import Hook, Place
 from xloudclient.consistency.ports import (

@@ -22,7 +22,7 @@ from typing import Any
 
 from osc_lib.command import command
 
-from xloudclient.commands import columns, options
+from xloudclient.commands import columns, guest_options, options
 from xloudclient.i18n import _
 
 LOG = logging.getLogger(__name__)
@@ -156,7 +156,7 @@ class CreateServerSnapshot(SnapshotServers):
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         options.add_snapshot(parser, data_volumes_by_default=False)
         options.add_run(parser)
-        options.leave_guest_alone(parser)
+        guest_options.leave_guest_alone(parser)
 
 
 class CreateConsistentServerSnapshot(SnapshotServers):
@@ -174,9 +174,9 @@ class CreateConsistentServerSnapshot(SnapshotServers):
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         options.add_snapshot(parser, data_volumes_by_default=True)
-        options.add_quiescing(parser)
-        options.add_hooks(parser)
-        options.add_guest_access(parser)
+        guest_options.add_quiescing(parser)
+        guest_options.add_hooks(parser)
+        guest_options.add_guest_access(parser)
         options.add_run(parser)
 
 

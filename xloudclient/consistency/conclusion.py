@@ -42,7 +42,7 @@ def conclude(plan: Plan, hold: Hold, progress: Progress) -> Outcome:
         frozen_seconds=hold.frozen_seconds,
         captured_at=progress.captured_at,
         quiesced=hold.proven_names,
-        hooks=tuple(hold.hook_log),
+        hooks=tuple(hold.hooks.log),
         reason=printable(_reason(progress, failure)),
         message=_sentence(plan, hold, progress, failure) if failure else '',
         is_deferred=progress.is_deferred,
@@ -64,13 +64,14 @@ def refused(plan: Plan, failure: Failure) -> Outcome:
 
 
 def _worst(plan: Plan, hold: Hold, progress: Progress) -> Failure | None:
-    for problem in hold.problems:
+    problems = [*hold.problems, *hold.hooks.problems]
+    for problem in problems:
         if isinstance(problem, ReleaseFailed):
             return problem
     if progress.failure:
         return _unrecorded(progress) or progress.failure
-    if hold.problems:
-        return hold.problems[0]
+    if problems:
+        return problems[0]
     lost = [one for one in hold.holders if not one.is_proven]
     if plan.rehearse and lost:
         names = ', '.join(one.quiescer.name for one in lost)

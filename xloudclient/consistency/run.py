@@ -34,6 +34,7 @@ from xloudclient.consistency.outcome import Outcome, Progress, Result
 from xloudclient.consistency.plan import Consistency, Kind, Plan
 from xloudclient.consistency.ports import GuestFacts, World
 from xloudclient.consistency.proof import Proof, prove, prove_idle
+from xloudclient.consistency.settling import Settling
 from xloudclient.consistency.taking import Taking
 
 LOG = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class Run:
         self.progress = Progress()
         self.hold = Hold(plan, world, self._remaining)
         self.taking = Taking(plan, world, self.progress, self._remaining)
+        self.settling = Settling(plan, world, self.progress, self.taking)
         self._measured_ms = measured_ms
         self._predicted = forecast.Forecast()
         self._deadline = world.clock.now() + plan.budget.total
@@ -71,7 +73,7 @@ class Run:
         self.hold.release()
         outlives = self._outlives
         if not (self.progress.captured_at or outlives):
-            self._guarded(self.taking.discard_unproven)
+            self._guarded(self.settling.discard_unproven)
         self._guarded(self._posts)
         if outlives:
             self._guarded(self._outlive)
@@ -143,7 +145,13 @@ class Run:
             raise NotQuiesced(f"can't look into the guest: {error}") from error
         may_freeze = self.facts.may_freeze and not self.plan.target.has_agent
         self.plan = auto.resolve(self.plan, found, may_freeze)
-        self.hold.plan = self.taking.plan = self.plan
+        for part in (
+            self.hold,
+            self.hold.hooks,
+            self.taking,
+            self.settling,
+        ):
+            part.plan = self.plan
         names = [one.name for one in self.plan.quiescers]
         self.world.reporter.step('found', quiescers=names)
 
@@ -191,12 +199,12 @@ class Run:
                 self.taking.find('the request got no reply')
             self.taking.await_capture(self._poll)
         except (Interrupted, OutOfTime):
-            self.taking.discard_unproven()
+            self.settling.discard_unproven()
             raise
 
     def _posts(self) -> None:
         requested = self.progress.requested
-        self.hold.run_posts(
+        self.hold.hooks.run_posts(
             {
                 'XLOUD_RESULT': self._result(),
                 'XLOUD_SNAPSHOT_ID': requested.image_id if requested else '',
@@ -219,21 +227,21 @@ class Run:
             return
         proof = self.progress.proof = self._prove()
         if self.plan.discard_lower and proof.consistency < self.plan.required:
-            self.taking.discard()
+            self.settling.discard()
             return
         claims = self._claims(proof)
-        self.taking.prove(claims)
+        self.settling.prove(claims)
         try:
             self._await_active()
         except (Interrupted, OutOfTime):
-            self.taking.defer(claims)
+            self.settling.defer(claims)
             raise
         if not self.progress.is_active:
-            self.taking.defer(claims)
+            self.settling.defer(claims)
             return
-        self.taking.claim(claims)
+        self.settling.claim(claims)
         if self.plan.is_protected:
-            self.taking.protect()
+            self.settling.protect()
 
     def _claims(self, proof: Proof) -> dict[str, str]:
         is_image = self.plan.target.kind is Kind.IMAGE
@@ -260,7 +268,7 @@ class Run:
     def _prove(self) -> Proof:
         state = self.plan.target.state
         if not state.is_writing:
-            return prove_idle(state, self.taking.state_now())
+            return prove_idle(state, self.settling.state_now())
         parts = len(self.taking.requested.volume_snapshots)
         if parts != len(self.plan.captured_volumes):
             return Proof(

@@ -20,7 +20,7 @@ held. On the way there a signal ends a call; on the way back none does.
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TypeVar
 
 from xloudclient.consistency import capture, evidence
@@ -34,7 +34,7 @@ from xloudclient.consistency.errors import (
     ReplyLost,
 )
 from xloudclient.consistency.outcome import Progress
-from xloudclient.consistency.plan import GuestState, Kind, Plan
+from xloudclient.consistency.plan import Kind, Plan
 from xloudclient.consistency.ports import Requested, World
 
 T = TypeVar('T')
@@ -76,8 +76,6 @@ class Taking:
         if self.progress.requested is None:
             raise CaptureFailed('no snapshot was requested')
         return self.progress.requested
-
-    # The way there
 
     def request(self) -> None:
         """Ask for the snapshot and those of the attached volumes.
@@ -238,116 +236,6 @@ class Taking:
             raise CaptureFailed('the upload failed: the image is gone')
         return status == 'active'
 
-    # The way back
-
-    def prove(self, properties: Mapping[str, str]) -> None:
-        """Write down what is to be claimed, before it is."""
-        self.world.journal.write(
-            'proven',
-            image=self.requested.image_id,
-            properties=dict(properties),
-            tags=self.plan.tags,
-        )
-
-    def claim(self, properties: Mapping[str, str]) -> None:
-        """Write the evidence on the image, and whose its parts are.
-
-        Only on an active image: at the end of an upload Glance writes back
-        all properties as it read them at its beginning (``glance/api/v2/
-        image_data.py`` ``upload``, ``glance/db/__init__.py`` ``save`` with
-        ``purge_props``; seen with Glance 33).
-
-        :raises Failure: it could not be written
-        """
-        image_id = self.requested.image_id
-        cloud = self.world.cloud
-        self._return(
-            functools.partial(
-                cloud.record, image_id, properties, self.plan.tags
-            )
-        )
-        if self.plan.target.kind is Kind.VOLUME:
-            self._return(
-                functools.partial(
-                    cloud.own_volume_snapshots, self.plan, self.requested
-                )
-            )
-        self.progress.is_recorded = True
-        self.world.reporter.step(
-            'recorded', consistency=properties['xloud_consistency']
-        )
-
-    def defer(self, properties: Mapping[str, str]) -> None:
-        """Leave the evidence to be written when the upload has ended."""
-        self.world.recorder.defer(
-            self.requested.image_id, properties, self.plan.tags
-        )
-        self.progress.is_deferred = True
-        self.world.reporter.step(
-            'deferred', consistency=properties['xloud_consistency']
-        )
-
-    def protect(self) -> None:
-        """Protect the image; raises Failure."""
-        protect = self.world.cloud.protect
-        self._return(functools.partial(protect, self.requested.image_id))
-
-    def state_now(self) -> GuestState | None:
-        """What the guest does now.
-
-        One that can't be seen counts as running: it is not proven idle.
-        """
-        look = self.world.cloud.guest_state
-        try:
-            return self._return(functools.partial(look, self.plan.target.id))
-        except Failure:
-            return GuestState.RUNNING
-
-    def discard_unproven(self) -> None:
-        """Delete what was begun, also what a lost request may have made."""
-        if self.progress.is_unsure:
-            with contextlib.suppress(CaptureFailed):
-                self.find('', ignore_signals=True)
-        if self.progress.pending_volume:
-            self._find_parts()
-        if self.progress.requested:
-            self.discard()
-
-    def _find_parts(self) -> None:
-        """Look for a volume snapshot that may have been made meanwhile.
-
-        If it is still to come, the journal stays and the next run removes it.
-        """
-        with contextlib.suppress(CaptureFailed):
-            self.find('', ignore_signals=True)
-        volume = self.progress.pending_volume
-        self.progress.unfound = (
-            'A snapshot of a volume may still appear; this finds it: '
-            f'openstack volume snapshot list --volume {volume}'
-        )
-
-    def discard(self) -> None:
-        """Delete the snapshot; what can't be deleted is named."""
-        discard = functools.partial(
-            self.world.cloud.discard, self.plan, self.requested
-        )
-        try:
-            self.progress.leftovers = self._return(discard)
-        except Failure:
-            self.progress.leftovers = self._deletions()
-        self.progress.is_discarded = not self.progress.leftovers
-        self.world.journal.write('discarded', left=self.progress.leftovers)
-        self.world.reporter.step('discarded')
-
-    def _deletions(self) -> tuple[str, ...]:
-        return (
-            f'openstack image delete {self.requested.image_id}',
-            *(
-                f'openstack volume snapshot delete {one}'
-                for one in self.requested.volume_snapshots
-            ),
-        )
-
     def _ask(
         self,
         call: Callable[[], T],
@@ -361,16 +249,6 @@ class Taking:
         if not ignore_signals:
             seconds = min(seconds, self._remaining())
         return self.world.clock.bounded(call, seconds, ignore_signals)
-
-    def _return(self, call: Callable[[], T]) -> T:
-        """Make a call on the way back.
-
-        :raises Failure: it failed or took too long
-        """
-        try:
-            return self.world.clock.bounded(call, CALL_SECONDS, True)
-        except (CloudError, TimeoutError) as error:
-            raise Failure(str(error) or 'the cloud does not answer') from error
 
 
 def refusal(error: Refused) -> Failure:

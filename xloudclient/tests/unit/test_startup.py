@@ -30,6 +30,7 @@ AT_IMPORT = {'xloudclient', 'xloudclient.plugin'}
 WITH_COMMANDS = AT_IMPORT | {
     'xloudclient.commands',
     'xloudclient.commands.columns',
+    'xloudclient.commands.guest_options',
     'xloudclient.commands.options',
     'xloudclient.commands.server_snapshot',
     'xloudclient.i18n',

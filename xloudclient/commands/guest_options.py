@@ -1,0 +1,253 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+
+"""Options on what is done in, and around, the guest."""
+
+import argparse
+
+from xloudclient.commands.options import at_least_one, duration
+from xloudclient.i18n import _
+
+CLASSES = ('none', 'crash', 'filesystem', 'application')
+
+
+def add_quiescing(parser: argparse.ArgumentParser) -> None:
+    """Options on how the guest is quiesced."""
+    parser.add_argument(
+        '--quiesce',
+        metavar='<name>[,<key>=<value>...]',
+        dest='quiescers',
+        action='append',
+        help=_(
+            'What quiesces the guest, in order (repeat option for several): '
+            'auto, none, sync, fsfreeze, mysql (MariaDB too), postgresql, '
+            'redis, service,name=<unit>, '
+            'pair,file=<file>,pre=<argument>,post=<argument>, or the path '
+            'of your own holding hook, with a / in it (default: auto)'
+        ),
+    )
+    parser.add_argument(
+        '--require',
+        metavar='<class>',
+        choices=CLASSES,
+        help=_(
+            'Lowest class that counts as success: none, crash, filesystem or '
+            'application (default: what the quiescers give when all goes '
+            'well)'
+        ),
+    )
+    parser.add_argument(
+        '--discard-lower',
+        action='store_true',
+        help=_(
+            'Delete a snapshot of a lower class than required again '
+            '(default: keep it, labelled)'
+        ),
+    )
+    parser.add_argument(
+        '--on-error',
+        metavar='<policy>',
+        choices=('fail', 'continue'),
+        default='fail',
+        help=_(
+            'When a pre hook or a quiescer fails: fail takes no snapshot, '
+            'continue drops it, and the class with it (default: fail)'
+        ),
+    )
+    parser.add_argument(
+        '--max-freeze',
+        metavar='<duration>',
+        type=duration,
+        default=60.0,
+        help=_(
+            'Longest time from the first lock requested to the last '
+            'released (default: 60s)'
+        ),
+    )
+    parser.add_argument(
+        '--rehearse',
+        action='store_true',
+        help=_(
+            'Quiesce, hold as long as predicted, verify and release, but '
+            'take no snapshot'
+        ),
+    )
+
+
+#: Option -> whether it runs in the guest, whether before, whether after.
+HOOKS = {
+    '--hook': (False, True, True),
+    '--pre-hook': (False, True, False),
+    '--post-hook': (False, False, True),
+    '--guest-hook': (True, True, True),
+    '--guest-pre-hook': (True, True, False),
+    '--guest-post-hook': (True, False, True),
+}
+HOOK_HELP = {
+    '--hook': _(
+        'Run a script here: pre before anything is quiesced, post after the '
+        'release (repeat option for several)'
+    ),
+    '--pre-hook': _(
+        'Run a script here before anything is quiesced '
+        '(repeat option for several)'
+    ),
+    '--post-hook': _(
+        'Run a script here after the release (repeat option for several)'
+    ),
+    '--guest-hook': _(
+        'Run a script in the guest: pre before the quiescers, post after '
+        'their release (repeat option for several)'
+    ),
+    '--guest-pre-hook': _(
+        'Run a script in the guest before the quiescers '
+        '(repeat option for several)'
+    ),
+    '--guest-post-hook': _(
+        'Run a script in the guest after their release '
+        '(repeat option for several)'
+    ),
+}
+
+
+class HookOption(argparse.Action):
+    """Collect the hooks of all options in the order they are given."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        wanted = (*HOOKS[self.option_strings[0]], values)
+        namespace.hooks = [*(namespace.hooks or ()), wanted]
+
+
+def add_hooks(parser: argparse.ArgumentParser) -> None:
+    """Options on scripts around the snapshot."""
+    for option, text in HOOK_HELP.items():
+        parser.add_argument(
+            option,
+            metavar='<file>',
+            dest='hooks',
+            action=HookOption,
+            help=text,
+        )
+    parser.add_argument(
+        '--hook-timeout',
+        metavar='<duration>',
+        type=duration,
+        default=30.0,
+        help=_('Longest time for each hook and quiescer (default: 30s)'),
+    )
+    parser.add_argument(
+        '--hook-env',
+        metavar='<name>',
+        action='append',
+        default=[],
+        help=_(
+            'Pass this environment variable to the hooks here as well '
+            '(repeat option for several)'
+        ),
+    )
+
+
+def add_guest_access(parser: argparse.ArgumentParser) -> None:
+    """Options on how the guest is reached, named as ``server ssh`` does."""
+    parser.add_argument(
+        '--login',
+        metavar='<user>',
+        help=_("Login name in the guest (default: ssh's own choice)"),
+    )
+    parser.add_argument(
+        '--port',
+        metavar='<port>',
+        type=at_least_one,
+        help=_("Port of the guest's ssh server (default: ssh's own choice)"),
+    )
+    parser.add_argument(
+        '--identity',
+        metavar='<file>',
+        help=_('Private key file for ssh'),
+    )
+    parser.add_argument(
+        '--ssh-option',
+        metavar='<key=value>',
+        dest='ssh_options',
+        action='append',
+        default=[],
+        help=_('Option for ssh -o (repeat option for several)'),
+    )
+    parser.add_argument(
+        '--trust-metadata',
+        action='store_true',
+        help=_("Follow xloud: metadata also of other projects' servers"),
+    )
+    _add_address(parser)
+
+
+def _add_address(parser: argparse.ArgumentParser) -> None:
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        '--address-type',
+        metavar='<type>',
+        help=_(
+            'Address to use: floating, fixed or the name of a network '
+            '(default: a floating address if there is one, else a fixed one)'
+        ),
+    )
+    which.add_argument(
+        '--public',
+        dest='address_type',
+        action='store_const',
+        const='floating',
+        help=_('Use the floating address'),
+    )
+    which.add_argument(
+        '--private',
+        dest='address_type',
+        action='store_const',
+        const='fixed',
+        help=_('Use the fixed address'),
+    )
+    which.add_argument(
+        '--ssh-host',
+        metavar='<host>',
+        help=_('Address or host name to use instead'),
+    )
+    family = parser.add_mutually_exclusive_group()
+    family.add_argument(
+        '-4',
+        dest='family',
+        action='store_const',
+        const=4,
+        default=0,
+        help=_('Use only IPv4 addresses'),
+    )
+    family.add_argument(
+        '-6',
+        dest='family',
+        action='store_const',
+        const=6,
+        help=_('Use only IPv6 addresses'),
+    )
+
+
+def leave_guest_alone(parser: argparse.ArgumentParser) -> None:
+    """Give a command without a guest the defaults of the options it lacks."""
+    lacking = argparse.ArgumentParser(add_help=False)
+    for add in (add_quiescing, add_hooks, add_guest_access):
+        add(lacking)
+    parser.set_defaults(**vars(lacking.parse_args([])))
+    parser.set_defaults(quiescers=['none'])
