@@ -245,10 +245,10 @@ is_open() {
 
 # less CLASS SENTENCE: for quiesce, when this quiescer gives less than it could; sets LESS, which ends the READY object.
 LESS=''
+# shellcheck disable=SC2034 # used by who sources this
 less() {
     json "$2"
     LESS=", \"reason\": $JSON"
-    # shellcheck disable=SC2034 # used by who sources this
     gives=$1
 }
 

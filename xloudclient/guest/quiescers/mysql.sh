@@ -12,7 +12,7 @@
 #
 # The account needs RELOAD; for the binary log's position also BINLOG MONITOR (MySQL: REPLICATION CLIENT),
 # and PROCESS to see other accounts' statements and where tablespaces are. On MySQL (8 or newer) also SELECT on
-# performance_schema.metadata_locks and performance_schema.threads.
+# performance_schema.metadata_locks and performance_schema.threads, which must be on (they are by default).
 #
 # What proves the lock: the server says so, in the session that has it. MariaDB (10.4 or newer) refuses BACKUP STAGE START
 # with error 1223 to the very session that holds this lock, and to no other; MySQL shows the session's metadata locks.
@@ -44,10 +44,11 @@ server=MySQL program=mysql
 # Whatever an option file may say of how it works and what it prints is said again here.
 client() {
     set -- --batch --skip-force --skip-column-names --skip-vertical --skip-auto-vertical-output --skip-table --skip-html \
-        --skip-xml --skip-raw --skip-verbose --skip-show-warnings --skip-column-type-info --skip-safe-updates \
-        --skip-binary-mode --skip-reconnect --skip-wait --unbuffered --no-auto-rehash --delimiter=';' \
+        --skip-xml --skip-raw --skip-show-warnings --skip-column-type-info --skip-safe-updates \
+        --skip-binary-mode --skip-reconnect --unbuffered --no-auto-rehash --delimiter=';' \
         --init-command='DO 0' --connect-timeout=10 "$@"
-    [ -z "$socket" ] || set -- --protocol=socket "--socket=$socket" "$@"
+    # MariaDB's client goes to a host that an option file names even if the protocol is said to be `socket`.
+    [ -z "$socket" ] || set -- --host=localhost --protocol=socket "--socket=$socket" "$@"
     [ -z "$defaults_file" ] || set -- "--defaults-file=$defaults_file" "$@"
     exec "$program" "$@"
 }
@@ -96,6 +97,8 @@ learn() {
         why
         fail "can't log in to $server: $LINE"
     }
+    # An option file can make the client talk in a way that can't be undone here.
+    [ "$(ask 'SELECT 1')" = 1 ] || fail "the client $program says more than it is asked: is 'verbose' in its option file?"
     # shellcheck disable=SC2034 # value is used by eval
     while IFS=$TAB read -r key value; do
         case $key in
@@ -136,6 +139,10 @@ check_proof() {
             EXECUTE IMMEDIATE 'BACKUP STAGE END';
             SELECT 'not locked';
         END"
+        ask "EXECUTE IMMEDIATE 'BACKUP STAGE END'" >/dev/null || why
+        case $LINE in
+        *'ERROR 1064'*) fail "it can't be proven that this $server is locked: that takes 10.4 or newer, not $version" ;;
+        esac
         return
     fi
     PROOF="SELECT IF(COUNT(DISTINCT m.OBJECT_TYPE) = 2, 'locked', 'not locked')
@@ -168,7 +175,7 @@ oldest() {
     ask "SELECT CONCAT('connection ', id, ' of ', user, ' for ', time, ' s: ', LEFT(info, 80))
         FROM information_schema.processlist WHERE command IN ('Query', 'Execute') AND time >= $1
         AND id <> CONNECTION_ID() AND user NOT IN ('system user', 'event_scheduler') AND info IS NOT NULL AND $2
-        ORDER BY time DESC, id LIMIT 3" | tr -c '[:print:]\n' '?' | awk 'NR > 1 { printf "; " } { printf "%s", $0 }'
+        ORDER BY time DESC, id LIMIT 3" | tr -c ' -~\n' '?' | awk 'NR > 1 { printf "; " } { printf "%s", $0 }'
 }
 
 refuse_long_queries() {
@@ -198,7 +205,10 @@ find_data() {
     [ "$gtid_binlog_pos" = none ] || tables='information_schema.INNODB_SYS_TABLESPACES' column=filename
     is_seen=yes
     for place in "${datadir%/}" "${datadir%/}"/*/ "${datadir%/}"/.[!.]*/; do
-        [ ! -d "$place" ] || is_open "$place" || is_seen=''
+        case $place in
+        */lost+found/) ;;
+        *) [ ! -d "$place" ] || is_open "$place" || is_seen='' ;;
+        esac
     done
     [ -n "$is_seen" ] || unseen "$datadir" "this account can't enter it, and there may be links"
     tablespaces=$(ask "SELECT DISTINCT SUBSTRING($column, 1, LENGTH($column) - LOCATE('/', REVERSE($column)))
@@ -327,6 +337,7 @@ lock() {
 # What was committed before the lock is in InnoDB's log on the disk, or this gives less.
 flush_log() {
     tell 'FLUSH LOCAL ENGINE LOGS//'
+    # As it is now: it may have been changed since the server was asked first.
     log_numbers || fail "the lock was had and lost: $REASON"
     [ "$innodb_flush_log_at_trx_commit" = 0 ] || return 0
     lsn_at_lock=$lsn flush_until=$(($(date +%s) + innodb_flush_log_at_timeout + 1))
@@ -348,11 +359,13 @@ innodb_flush_log_at_timeout=$innodb_flush_log_at_timeout"
 log_numbers() {
     lsn='' lsn_flushed='' key=''
     tell "SHOW GLOBAL STATUS WHERE Variable_name IN ('Innodb_lsn_current', 'Innodb_lsn_flushed',
-        'Innodb_redo_log_current_lsn', 'Innodb_redo_log_flushed_to_disk_lsn')// SELECT '.'//"
+        'Innodb_redo_log_current_lsn', 'Innodb_redo_log_flushed_to_disk_lsn')//
+        SHOW GLOBAL VARIABLES LIKE 'innodb_flush_log_at_trx_commit'// SELECT '.'//"
     while IFS=$TAB read -r key value <&4; do
         case $value in *[!0-9]*) value='' ;; esac
         case $key in
         .) return ;;
+        *trx_commit*) innodb_flush_log_at_trx_commit=$value ;;
         *flushed*) lsn_flushed=$value ;;
         *current*) lsn=$value ;;
         esac

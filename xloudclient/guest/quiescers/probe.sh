@@ -3,13 +3,14 @@
 #
 # Tells in one line of JSON which databases run in this machine. It holds nothing and changes nothing.
 #
-#   {"databases": [{"quiescer": "mysql", "pid": 812, "options": {"socket": "/run/mysqld/mysqld.sock", "pid": "812"}, "detail": "mariadbd"}],
+#   {"databases": [{"quiescer": "mysql", "pid": 812, "options": {"socket": "/run/mysqld/mysqld.sock", "pid": "812"},
+#                    "detail": "mariadbd"}],
 #    "other": ["mongod"], "hint": "..." or null}
 #
 # A database of another account is told of, too: its quiescer then tries to log in, and says so if it can't. Only its
 # socket can't be seen by anybody but root, so that one has just its process ID, by which a quiescer refuses another server.
 # A process in a container has a process ID of its own there. It is in "other", as "mysqld in a container": its sockets and
-# its files are not reached from here. So is "processes of other accounts can't be seen here", where /proc hides them.
+# its files are not reached from here. So are "hidden processes of other accounts", where /proc (hidepid) hides even process 1.
 . "${0%/*}/common.sh"
 
 DATABASES='' OTHER='' HINT=''
@@ -103,7 +104,7 @@ for process in $(ps -e -o pid= 2>/dev/null || { cd /proc && echo [0-9]*; }); do
     esac
 done
 
-{ IFS= read -r command </proc/1/comm; } 2>/dev/null || other "processes of other accounts can't be seen here"
+{ IFS= read -r command </proc/1/comm; } 2>/dev/null || other 'hidden processes of other accounts'
 
 if [ -n "$OTHER" ]; then
     HINT='what is in "other" has no quiescer of its own: give it a holding hook, or stop it with service,name=<unit>'

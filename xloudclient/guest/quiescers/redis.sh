@@ -24,7 +24,7 @@ options 'socket port pid user password_file save_timeout' "$@"
 [ -z "$pid" ] || whole pid "$pid"
 whole save_timeout "$save_timeout"
 
-CLIENT=redis-cli WRITERS='' WRITES='' RUN_ID='''' POSITION='' PAUSED=''
+CLIENT=redis-cli WRITERS='' WRITES='' RUN_ID='' POSITION='' PAUSED=''
 
 # redis ARGUMENT...: sets ANSWER, which may be an error in words; fails when there is no answer at all.
 redis() {
@@ -99,7 +99,7 @@ count_writes() {
 
 # Sets a variable for each of the numbers that matter here.
 info() {
-    run_id='' process_id='' role='''' loading='' redis_version='' master_repl_offset='' aof_enabled='' aof_buffer_length=0
+    run_id='' process_id='' role='' loading='' redis_version='' master_repl_offset='' aof_enabled='' aof_buffer_length=0
     rdb_changes_since_last_save='' rdb_bgsave_in_progress='' rdb_last_save_time='' rdb_last_bgsave_status=''
     aof_last_write_status='' append_only=false
     redis INFO
@@ -190,12 +190,20 @@ verify() {
     info || return
     now="run $run_id offset $master_repl_offset saved $rdb_last_save_time changes $rdb_changes_since_last_save"
     count_writes || return
-    if [ "$role" != master ] || [ "$writes" != "$WRITES" ]; then
+    if [ "$role" != master ]; then
+        REASON="Redis became a replica under the pause"
+        return 1
+    fi
+    if [ "$writes" != "$WRITES" ]; then
         REASON="Redis was written to under the pause: $POSITION, now $now"
         return 1
     fi
+    if [ -z "$WRITERS" ] && [ "$rdb_last_save_time" != "$SAVED" ]; then
+        REASON="Redis was written to or saved under the pause: $POSITION, now $now"
+        return 1
+    fi
     # A save that Redis made on its own account sets the count of changes to zero.
-    if [ -n "$WRITERS" ] && [ "$rdb_last_save_time" != "$SAVED" ] && [ "$rdb_changes_since_last_save" = 0 ]; then
+    if [ "$rdb_last_save_time" != "$SAVED" ] && [ "$rdb_changes_since_last_save" = 0 ]; then
         rdb_changes_since_last_save=$CHANGES
     fi
     if [ "$master_repl_offset" != "$OFFSET" ] || [ "$rdb_changes_since_last_save" != "$CHANGES" ]; then

@@ -102,7 +102,7 @@ def text(seen: Observation, fault: Fault) -> str:
     parts = [
         _freed(seen.freed),
         'killed' if seen.code == -signal.SIGKILL else f'exit {seen.code}',
-        *([seen.recorded or seen.claimed] if seen.status else []),
+        seen.recorded or (seen.claimed if seen.status else ''),
         _left(seen),
     ]
     bad = problems(seen, fault)
@@ -125,5 +125,6 @@ def _left(seen: Observation) -> str:
         name if count == 1 else f'{count} x {name}'
         for name, count in counted.items()
     )
-    cleared = ' (the next run clears it)' if not seen.left_then else ''
+    is_cleared = seen.next_code is not None and not seen.left_then
+    cleared = ' (the next run clears it)' if is_cleared else ''
     return f'left: {names}{cleared}'

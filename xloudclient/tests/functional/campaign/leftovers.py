@@ -25,12 +25,15 @@ HARMLESS = ('lock',)
 #: What the guard of the lock's request leaves: it ends by itself in 10 s, and
 #: waiting for that would take longer than the cell.
 PASSING = 'sleep 10'
+#: What the supervisor did when nobody heard it, told to the next run.
+REPORT = 'report in the guest'
 
 
 def find(client: Client, kept: str = '') -> list[str]:
     """Name everything that a run left behind.
 
-    :param kept: ID of the image that is its result
+    :param kept: ID of the image that is its result. One that has its
+        evidence is a result, too: of a run whose end was recovered
     """
     subject = client.subject
     return [
@@ -51,7 +54,7 @@ def _images(subject: Subject, kept: str) -> list[str]:
     return [
         f'image ({image.status})'
         for image in conn.image.images(owner=conn.current_project_id)
-        if image.id != kept
+        if image.id not in (kept, image.properties.get('xloud_image'))
     ]
 
 
@@ -87,7 +90,7 @@ def _names(pids: list[int]) -> list[str]:
 
 def _files(subject: Subject) -> list[str]:
     return [
-        'report in the guest' if one.name == 'report' else one.name
+        REPORT if one.name == 'report' else one.name
         for folder in subject.tmpfs
         if folder.exists()
         for one in folder.iterdir()

@@ -157,7 +157,7 @@ class Cell:
         truth.compare(client, seen)
         kept = truth.kept_image(client)
         seen.left = tuple(self._settled(client, kept))
-        if seen.left:
+        if set(seen.left) - {leftovers.REPORT}:
             self._run_again(client, kept)
 
     def _settled(self, client: Client, kept: str) -> list[str]:
@@ -181,8 +181,7 @@ class Cell:
         again.finish()
         self.seen.next_code = again.code
         own = str(again.row.get('Snapshot ID') or '')
-        left = self._settled(again, own)
-        if kept and 'image (active)' in left:
-            left.remove('image (active)')
-        self.seen.left_then = tuple(left)
+        self.seen.left_then = tuple(self._settled(again, own))
+        # evidence that the next run wrote is a claim of this one
+        self.seen.recorded = truth.recorded_class(client)
         self.seen.said += f'\nnext run: {again.stderr[-1000:]}'

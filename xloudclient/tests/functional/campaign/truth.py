@@ -31,11 +31,8 @@ def kept_image(client: Client) -> str:
 
 def compare(client: Client, seen: Observation) -> None:
     """Fill in the class on the image, and what was written under the lock."""
-    image_id = _image_id(client)
-    image = _image(client, image_id) if image_id else {}
-    if image and image.get('xloud_image') == image_id:
-        seen.recorded = str(image.get('xloud_consistency') or '')
-    captured = _captured_at(client, image_id)
+    seen.recorded = recorded_class(client)
+    captured = _captured_at(client, _image_id(client))
     if captured is None:
         return
     for name, witness in client.subject.witnesses.items():
@@ -44,6 +41,15 @@ def compare(client: Client, seen: Observation) -> None:
             seen.held = True
             begin = float(held['monotonic']) + SLACK_SECONDS
             seen.written += witness.rows_between(begin, captured)
+
+
+def recorded_class(client: Client) -> str:
+    """The class on the image, if the evidence there is its own."""
+    image_id = _image_id(client)
+    image = _image(client, image_id) if image_id else {}
+    if image and image.get('xloud_image') == image_id:
+        return str(image.get('xloud_consistency') or '')
+    return ''
 
 
 def _image_id(client: Client) -> str:
