@@ -44,7 +44,7 @@ T = TypeVar('T')
 CALL_SECONDS = 20.0
 REQUEST_SECONDS = 60.0
 #: Seconds to look for a snapshot whose request got no reply.
-FIND_SECONDS = 10.0
+FIND_SECONDS = 5.0
 FIND_POLL_SECONDS = 0.5
 #: The server's task is looked at once in so many looks at the image.
 LOOKS_PER_TASK = 4
