@@ -18,10 +18,15 @@ thaws what it mounted, whatever happens, before anything else.
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 
+from xloudclient.consistency.errors import Busy
+from xloudclient.consistency.plan import Consistency, Quiescer
+from xloudclient.guest import access, quiescers
+from xloudclient.guest.ssh import SshGuest
 from xloudclient.tests.functional import quiescer_hook
 
 _STAND_IN = """#!/bin/sh
@@ -61,7 +66,9 @@ class FsfreezeTestCase(quiescer_hook.HookTestCase):
             self.skipTest('only root can freeze file systems')
 
 
-class TestFsfreeze(FsfreezeTestCase):
+class MountsTestCase(FsfreezeTestCase):
+    """Two real file systems, in files."""
+
     def setUp(self):
         super().setUp()
         self.need('mkfs.ext4', 'mkfs.xfs')
@@ -116,6 +123,8 @@ class TestFsfreeze(FsfreezeTestCase):
         """Say whether it was, leaving it thawed."""
         return _run('fsfreeze', '-u', place).returncode == 0
 
+
+class TestFsfreeze(MountsTestCase):
     def test_no_write_between_ready_and_release(self):
         for shell in quiescer_hook.SHELLS:
             self.need(shell[0])
@@ -262,3 +271,58 @@ def quiescer_processes(hook):
         except (OSError, ValueError):
             continue
     return [one for one in found if one != hook.process.pid]
+
+
+class TestSupervisedFreeze(MountsTestCase):
+    """The whole way: the client's supervisor, but no ssh in between."""
+
+    def setUp(self):
+        super().setUp()
+        ssh = os.path.join(self.folder, 'ssh')
+        with open(ssh, 'w') as script:
+            # runs the remote command, the last word, on this machine
+            script.write('#!/bin/sh\nfor command; do :; done\n')
+            script.write('exec sh -c "$command"\n')
+        os.chmod(ssh, 0o700)
+        self.guest = self.opened(ssh)
+        self.guest.start_lease(60)
+        options = (('mounts', f'{self.first}:{self.second}'),)
+        script = quiescers.script('fsfreeze')
+        self.guest.hold(
+            Quiescer('fsfreeze', script, options, Consistency.FILESYSTEM),
+            {},
+            20,
+        )
+
+    def opened(self, ssh):
+        """A supervisor of an earlier test may still be on its way out."""
+        for _ in range(40):
+            guest = SshGuest(
+                access.Access('127.0.0.1'), program=ssh, use_sudo=False
+            )
+            self.addCleanup(guest.close)
+            try:
+                guest.open(20)
+                return guest
+            except Busy:
+                time.sleep(0.5)
+        raise AssertionError('the machine stays busy')
+
+    def test_a_killed_supervisor_thaws_within_two_seconds(self):
+        writers = self.blocked_writes()
+        # exec: what the stand-in for ssh became
+        os.kill(self.guest._connection._process.pid, signal.SIGKILL)
+        self.assert_writes(writers)
+
+    def test_a_freeze_that_was_lifted_from_outside_is_not_verified(self):
+        [held] = self.guest.verify(10)
+        self.assertNotIsInstance(held, str)
+        _run('fsfreeze', '-u', self.first)
+        [told] = self.guest.verify(10)
+        self.assertIsInstance(told, str)
+
+    def test_it_is_released_in_the_end(self):
+        writers = self.blocked_writes()
+        [released] = self.guest.release(20)
+        self.assertTrue(released.is_free)
+        self.assert_writes(writers)
