@@ -210,7 +210,7 @@ class MariaDBOnDisk(MariaDB):
 def _unprivileged():
     """Name an account for a server that refuses to run as root."""
     accounts = {one.pw_name for one in pwd.getpwall()}
-    return 'postgres' if 'postgres' in accounts else 'nobody'
+    return 'postgres' if 'postgres' in accounts else 'daemon'
 
 
 class PostgreSQL(Server):

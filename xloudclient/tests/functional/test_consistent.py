@@ -98,7 +98,7 @@ class TestConsistent(ConsistentTestCase):
         row = self.consistent('--quiesce', 'sync', '--tag', 'late')
         self.assertEqual('captured', row['Status'])
         self.cloud.wait(
-            lambda: self.image(row['Snapshot ID'])['xloud_image'],
+            lambda: self.image(row['Snapshot ID'])['tags'],
             30,
             'the evidence',
         )

@@ -358,6 +358,7 @@ class TestProbe(quiescer_hook.HookTestCase):
         hidden = (
             'unshare',
             '--mount',
+            '--propagation=unchanged',
             'sh',
             '-c',
             'mount -t proc -o hidepid=2 proc /proc || exit; '

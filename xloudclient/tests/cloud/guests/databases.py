@@ -17,6 +17,7 @@ client programs find them by themselves, and they end with the guest.
 """
 
 import glob
+import os
 import pathlib
 import shlex
 import textwrap
@@ -28,6 +29,8 @@ SEARCHED = ':'.join(
     [
         '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
         *sorted(glob.glob('/usr/lib/postgresql/*/bin'), reverse=True),
+        # where tools/prepare has unpacked it
+        *filter(None, os.environ.get('PATH', '').split(':')),
     ]
 )
 SECONDS = 60

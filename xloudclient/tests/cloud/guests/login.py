@@ -17,7 +17,7 @@ import pathlib
 import shutil
 
 from xloudclient.tests.cloud import addressing
-from xloudclient.tests.cloud.guests import account
+from xloudclient.tests.cloud.guests import account, databases
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Login:
     def environment(self) -> dict[str, str]:
         """What every process of the guest has in its environment."""
         found = {
-            'PATH': f'{self.home}/bin:{account.SYSTEM_PATH}',
+            'PATH': f'{self.home}/bin:{databases.SEARCHED}',
             'HOME': str(self.home),
             'XLOUD_GUEST': self.home.name,
             'XLOUD_ADDRESS': self.address,

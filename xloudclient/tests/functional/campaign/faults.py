@@ -49,6 +49,7 @@ class Fault:
     :param words: more options of the command
     :param volume_backed: the server is
     :param ends_witness: nobody is left who could tell what was released
+    :param leaves: what may be left, as a hook of the user's left it
     """
 
     name: str
@@ -64,6 +65,7 @@ class Fault:
     words: tuple[str, ...] = ()
     volume_backed: bool = False
     ends_witness: bool = False
+    leaves: str = ''
 
     def seconds(self, is_holding: bool) -> float:
         """How long the phase is kept up after the strike."""
@@ -242,6 +244,9 @@ HOOK_FAULTS = tuple(
         NO_HOOK,
         body=body,
         words=('--hook-timeout', '4s'),
+        # what a hook holds that had to be killed, nobody knows
+        ends_witness=True,
+        leaves='sleep 40',
     )
     for name, body in HOOK_BODIES.items()
 )

@@ -46,7 +46,11 @@ def problems(seen: Observation, fault: Fault) -> list[str]:
         *_alarms(seen, fault),
         *_claims(seen),
         *_endings(seen),
-        *(f'the next run leaves {one}' for one in seen.left_then),
+        *(
+            f'the next run leaves {one}'
+            for one in seen.left_then
+            if not fault.leaves or fault.leaves not in one
+        ),
     ]
 
 

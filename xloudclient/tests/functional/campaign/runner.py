@@ -174,7 +174,8 @@ class Cell:
         with contextlib.suppress(TimeoutError):
             self.stage.await_idle(self.subject)
         leftovers.remove_here(client)
-        words = ['--wait', '--quiesce', 'mysql']
+        # what a fault made long is what the next hold is predicted from
+        words = ['--wait', '--quiesce', 'mysql', '--max-freeze', '60s']
         again = Client(self.subject, client.folder, words)
         with contextlib.suppress(Exception):
             again.process.wait(END_SECONDS)
