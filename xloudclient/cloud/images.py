@@ -74,6 +74,9 @@ class Images:
             limit='10',
         ):
             held = image.get('xloud_frozen_ms', '')
+            if image.get('xloud_reason', '') not in evidence.AS_PLANNED:
+                # what went wrong says nothing of the next hold
+                continue
             is_number = held.isascii() and held.isdecimal() and len(held) < 12
             if evidence.is_ours(image['id'], image) and is_number:
                 return int(held)

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from xloudclient.consistency.plan import Consistency, Plan
-from xloudclient.consistency.proof import Proof
+from xloudclient.consistency.proof import REASONS, Proof
 
 SCHEMA = '1'
 #: Nova and Glance cut property values here (characters).
@@ -33,6 +33,8 @@ VOLUME_KEYS = ('xloud_volumes', *(f'xloud_volumes_{n}' for n in range(1, 6)))
 #: As many volume snapshots can be named on an image.
 VOLUMES_PER_KEY = VALUE_LENGTH // 37
 MOST_VOLUMES = VOLUMES_PER_KEY * len(VOLUME_KEYS)
+#: Reasons for a class that nothing went wrong for.
+AS_PLANNED = ('', *REASONS)
 KEYS = (
     'xloud_schema',
     'xloud_image',

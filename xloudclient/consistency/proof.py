@@ -31,6 +31,15 @@ from xloudclient.consistency.plan import (
 )
 from xloudclient.consistency.ports import Data, Evidence, GuestFacts
 
+NO_APPLICATION = 'no application was quiesced'
+NOTHING_HELD = 'no application or file system was held'
+SEVERAL_DISKS = (
+    'several disks were captured at different moments and no freeze of all '
+    'their file systems was proven'
+)
+#: Why a class is not higher although all went as planned.
+REASONS = (NO_APPLICATION, NOTHING_HELD, SEVERAL_DISKS)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Holder:
@@ -179,8 +188,7 @@ def _judge(
     if several and (len(disks) < count_disks(plan) or not is_frozen):
         return (
             Consistency.NONE,
-            'several disks were captured at different moments and no freeze '
-            'of all their file systems was proven',
+            SEVERAL_DISKS,
         )
     if outside := _outside(holders, disks):
         return Consistency.NONE, outside
@@ -197,8 +205,8 @@ def _best(
     if best is Consistency.APPLICATION:
         return best, ''
     if best is Consistency.FILESYSTEM:
-        return best, 'no application was quiesced'
-    return best, 'no application or file system was held'
+        return best, NO_APPLICATION
+    return best, NOTHING_HELD
 
 
 def _gives(holder: Holder, is_frozen: bool) -> Consistency:

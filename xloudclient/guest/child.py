@@ -100,6 +100,8 @@ class Child:
     def released(self) -> Released:
         """Judge whether it is known that nothing of it is held any more."""
         was_held = self.ended not in ('', 'before')
+        if not self.ended and self.has_ended and not self.is_ready:
+            return Released(self.name, True, False, 'it never held')
         if not self.ended:
             return Released(self.name, False, True, 'it is not known')
         if self.ended == 'stuck':
