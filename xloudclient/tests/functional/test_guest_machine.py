@@ -23,6 +23,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -37,12 +38,15 @@ from xloudclient.consistency.errors import (
 from xloudclient.consistency.plan import Quiescer
 from xloudclient.guest.access import Access
 from xloudclient.guest.ssh import SshGuest
+from xloudclient.tests.cloud.guests import account
 
 #: As tools/prepare has it, or as it is installed; without it tests fail.
 SSHD = os.environ.get('SSHD') or shutil.which(
     'sshd', path='/usr/sbin:/sbin:/usr/bin:/usr/local/sbin'
 )
 SHELLS = ('/bin/bash', '/bin/sh', '/bin/dash', '/usr/bin/bash')
+#: Who logs in where root has the tests and nobody else has a shell.
+GUEST = types.SimpleNamespace(pw_name='guest', pw_uid=20001, pw_gid=20001)
 #: Seconds; short, so that tests that wait for its end are.
 LEASE = 2
 
@@ -117,9 +121,13 @@ class Sshd(fixtures.Fixture):
                 'group': self.account.pw_gid,
                 'extra_groups': [],
             }
+        environ = dict(os.environ)
+        if self.account is GUEST:
+            environ |= _wrapped(self.folder)
         process = subprocess.Popen(
             [SSHD, '-D', '-f', self / 'config', '-E', self / 'log'],
             cwd='/',
+            env=environ,
             **ids,
         )
         self.addCleanup(process.wait)
@@ -192,12 +200,25 @@ class Sshd(fixtures.Fixture):
             send(pid, signal.SIGKILL)
 
 
-def _account() -> pwd.struct_passwd:
+def _account() -> Any:
     if os.geteuid():
         return pwd.getpwuid(os.geteuid())
-    return next(
+    found = (
         one for one in pwd.getpwall() if one.pw_uid and one.pw_shell in SHELLS
     )
+    return next(found, GUEST)
+
+
+def _wrapped(folder: pathlib.Path) -> dict[str, str]:
+    """What makes an sshd know GUEST, where no account has a shell."""
+    ids = f'{GUEST.pw_uid}:{GUEST.pw_gid}'
+    (folder / 'passwd').write_text(f'guest:x:{ids}:guest:/:/bin/sh\n')
+    (folder / 'group').write_text(f'guest:x:{GUEST.pw_gid}:\n')
+    return {
+        'LD_PRELOAD': account._wrapper(),
+        'NSS_WRAPPER_PASSWD': str(folder / 'passwd'),
+        'NSS_WRAPPER_GROUP': str(folder / 'group'),
+    }
 
 
 def _free_port(address: str) -> int:
