@@ -291,6 +291,10 @@ class Redis(Server):
         os.symlink(shutil.which('redis-check-rdb', path=_PATH), self.program)
         self.start()
 
+    def answers(self):
+        # redis-cli ends with 0 also when it could not connect
+        return self.query(self.hello).stdout.strip() == 'PONG'
+
     def command(self):
         return [
             self.program,
