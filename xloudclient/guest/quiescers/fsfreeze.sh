@@ -167,16 +167,15 @@ find_swaps() {
 
 # Sets WRITES. The kernel ends a write before it counts it, so the first look may be too early.
 settle() {
-    settle_left=20
-    count_writes
-    WRITES=''
-    while [ "$COUNT" != "$WRITES" ] && [ "$settle_left" -gt 0 ]; do
+    settle_left=20 settle_same=0 WRITES=''
+    while [ "$settle_same" -lt 3 ] && [ "$settle_left" -gt 0 ]; do
+        count_writes
+        settle_same=$((settle_same + 1))
+        [ "$COUNT" = "$WRITES" ] || settle_same=0
         WRITES=$COUNT
         settle_left=$((settle_left - 1))
         sleep 0.1 2>/dev/null || sleep 1
-        count_writes
     done
-    WRITES=$COUNT
 }
 
 # Sets COUNT.

@@ -115,7 +115,15 @@ class FunctionalTestCase(testtools.TestCase):
     def start(self, *words: str, **environ: str) -> 'subprocess.Popen[str]':
         """Start ``openstack`` as a process of its own."""
         process = subprocess.Popen(
-            [sys.executable, '-m', 'openstackclient.shell', *words],
+            # what runs the tests in the background ignores SIGINT
+            [
+                'env',
+                '--default-signal',
+                sys.executable,
+                '-m',
+                'openstackclient.shell',
+                *words,
+            ],
             env=self.environ(**environ),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

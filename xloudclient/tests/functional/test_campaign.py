@@ -20,6 +20,7 @@ import testtools
 from xloudclient.tests.cloud import fixture
 from xloudclient.tests.functional.campaign import faults, judge, phases
 from xloudclient.tests.functional.campaign.fast import FAST
+from xloudclient.tests.functional.campaign.observation import Observation
 from xloudclient.tests.functional.campaign.runner import Cell
 from xloudclient.tests.functional.campaign.stage import Stage
 
@@ -43,10 +44,31 @@ class CampaignTest(testtools.TestCase):
                 f'{phase}, {fault}: {one}: {seen.said}'
                 for one in judge.problems(seen, struck)
             ]
+            if fault == 'lock session KILLed':
+                # those who could tell of a false claim do see the rows
+                self.assertGreater(seen.written, 0, seen)
         self.assertEqual([], bad)
 
 
 class TableTest(testtools.TestCase):
+    def test_what_must_not_be_is_a_problem(self):
+        for bad in (
+            {'recorded': 'application', 'held': True, 'written': 1},
+            {'claimed': 'application', 'held': False},
+            {'blocked': ('mysql',)},
+            {'freed': 99.0},
+            {'code': 6},
+            {'code': 9},
+            {'code': None},
+            {'has_traceback': True},
+            {'next_code': 1},
+            {'left_then': ('journal',)},
+        ):
+            well = {'phase': 'held', 'fault': 'SIGINT', 'code': 130}
+            seen = Observation(**{**well, **bad})
+            found = judge.problems(seen, faults.BY_NAME['SIGINT'])
+            self.assertEqual(1, len(found), (bad, found))
+
     def test_every_cell_of_the_fast_part_is_in_the_table(self):
         for phase, fault in FAST:
             self.assertIn(phase, faults.BY_NAME[fault].phases)

@@ -220,6 +220,11 @@ class SnapshotTest(CloudTest):
 class VolumeTest(CloudTest):
     """Servers with volumes, and snapshots of these."""
 
+    def setUp(self) -> None:
+        super().setUp()
+        # those that earlier tests in this process left
+        self.cloud.delete_snapshots()
+
     def test_snapshots_of_volumes_take_the_ordered_time(self) -> None:
         server = self.room.server(volume_backed=True, data_volumes=1)
         root, data = (

@@ -10,68 +10,21 @@
 #  License for the specific language governing permissions and limitations
 #  under the License.
 
-"""The rows of the table: what breaks.
+"""The rows of the table: what breaks, and in which phases that is tried."""
 
-A fault that does not go with a phase says why, in ``why_not``.
-"""
-
-import dataclasses
 import signal
 
 from xloudclient.tests.functional.campaign import strikes
+from xloudclient.tests.functional.campaign.fault import Fault
 from xloudclient.tests.functional.campaign.phases import HOLDING, PHASES
 from xloudclient.tests.functional.campaign.strikes import (
-    CONT,
     KILL,
     STOP,
-    Strike,
 )
 
-LEASE_SECONDS = 15.0
 EVERY = tuple(one.name for one in PHASES)
 CONNECTED = ('pre hook', *HOLDING, 'post hook', 'uploading')
 ASKING = ('requesting', 'capturing', 'uploading', 'recording')
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Fault:
-    """Something that breaks.
-
-    :param group: the heading under which it is listed
-    :param phases: in which it is tried
-    :param why_not: why it isn't in the others
-    :param mend: takes it back, when the run is let go on, or later
-    :param lasts: seconds from the strike until the run may leave the phase
-    :param needs_lease: only the lease ends the hold, so the phase is kept up
-        until that is over, if something is held in it
-    :param body: shell commands that a hook runs in place of waiting
-    :param is_early: strikes before the phase, as it is about the request
-    :param words: more options of the command
-    :param volume_backed: the server is
-    :param ends_witness: nobody is left who could tell what was released
-    :param leaves: what may be left, as a hook of the user's left it
-    """
-
-    name: str
-    group: str
-    strike: Strike
-    phases: tuple[str, ...]
-    why_not: str = ''
-    mend: Strike = strikes.nothing
-    lasts: float = 1.5
-    needs_lease: bool = False
-    body: str = ''
-    is_early: bool = False
-    words: tuple[str, ...] = ()
-    volume_backed: bool = False
-    ends_witness: bool = False
-    leaves: str = ''
-
-    def seconds(self, is_holding: bool) -> float:
-        """How long the phase is kept up after the strike."""
-        if self.needs_lease and is_holding:
-            return LEASE_SECONDS + 3
-        return self.lasts
 
 
 def _signal(role: str, number: int, name: str, **more: object) -> Fault:
@@ -102,26 +55,29 @@ CLIENT_FAULTS = (
 )
 WAY_FAULTS = (
     *(
-    _signal(
-        role,
-        number,
-        f'{title} {verb}',
-        group=WAY,
-        phases=phases,
-        why_not=NO_LINK,
-    )
-    for role, title, phases in (
-        ('ssh', 'ssh', ('connecting', *CONNECTED)),
-        ('sshd', "sshd's session", CONNECTED),
-    )
-    for number, verb in ((KILL, 'kill -9'), (STOP, 'stopped, continued'))
+        _signal(
+            role,
+            number,
+            f'{title} {verb}',
+            group=WAY,
+            phases=phases,
+            why_not=NO_LINK,
+        )
+        for role, title, phases in (
+            ('ssh', 'ssh', ('connecting', *CONNECTED)),
+            ('sshd', "sshd's session", CONNECTED),
+        )
+        for number, verb in ((KILL, 'kill -9'), (STOP, 'stopped, continued'))
     ),
     _signal(
-        'shell', KILL, 'login shell kill -9', group=WAY,
+        'shell',
+        KILL,
+        'login shell kill -9',
+        group=WAY,
         phases=('connecting',),
         why_not='the shell that logs in becomes the supervisor',
     ),
-)  # fmt: skip
+)
 GUEST_FAULTS = (
     *(
         _signal(
@@ -136,8 +92,12 @@ GUEST_FAULTS = (
         for number, verb in ((KILL, 'kill -9'), (STOP, 'stopped, continued'))
     ),
     Fault(
-        'whole session kill -9', GUEST, strikes.kill_session, CONNECTED,
-        NO_LINK, ends_witness=True,
+        'whole session kill -9',
+        GUEST,
+        strikes.kill_session,
+        CONNECTED,
+        NO_LINK,
+        ends_witness=True,
     ),
     *(
         _signal(
@@ -154,13 +114,14 @@ GUEST_FAULTS = (
         for number, verb in ((KILL, 'kill -9'), (STOP, 'stopped, continued'))
     ),
     Fault(
-        'database kill -9, restarted', GUEST, strikes.restart_database,
-        HOLDING, NO_LOCK,
+        'database kill -9, restarted',
+        GUEST,
+        strikes.restart_database,
+        HOLDING,
+        NO_LOCK,
     ),
-    Fault(
-        'lock session KILLed', GUEST, strikes.kill_lock, HOLDING, NO_LOCK
-    ),
-)  # fmt: skip
+    Fault('lock session KILLed', GUEST, strikes.kill_lock, HOLDING, NO_LOCK),
+)
 
 
 def _request(name: str, **fault: object) -> Fault:
@@ -176,7 +137,9 @@ def _request(name: str, **fault: object) -> Fault:
     )
 
 
-def _api(name: str, lasts: float = 4.0, **fault: object) -> Fault:
+def _api(
+    name: str, lasts: float = 4.0, heals: bool = True, **fault: object
+) -> Fault:
     return Fault(
         name,
         CLOUD,
@@ -185,6 +148,7 @@ def _api(name: str, lasts: float = 4.0, **fault: object) -> Fault:
         NO_CALL,
         mend=strikes.heal,
         lasts=lasts,
+        heals=heals,
         is_early=True,
     )
 
@@ -210,23 +174,29 @@ CLOUD_FAULTS = (
     _api('every request is lost for 4 s', drop='request'),
     _api('every answer takes 3 s', delay=3.0, lasts=6.0),
     _api('token expired (401 once)', status=401, times=1),
-    _api('token expired for good (401)', status=401),
+    _api('every answer is 401 for 4 s', status=401),
+    _api('token expired for good (401)', status=401, heals=False),
     _suspended('nova', 8.0),
     _suspended('glance', 8.0),
     _suspended('keystone', 8.0),
     _suspended('glance', 30.0),
     _suspended(
-        'cinder', 8.0, volume_backed=True,
+        'cinder',
+        8.0,
+        volume_backed=True,
         phases=('requesting', 'capturing'),
         why_not='an image has no part in Cinder; tried with a volume-backed '
         'server',
     ),
-)  # fmt: skip
+)
 HERE_FAULTS = (
     Fault(
-        'disk full (journal)', HERE, strikes.fill_disk, EVERY,
+        'disk full (journal)',
+        HERE,
+        strikes.fill_disk,
+        EVERY,
     ),
-)  # fmt: skip
+)
 HOOK_PHASES = ('pre hook', 'held', 'verifying', 'releasing', 'post hook')
 HOOK_BODIES = {
     'hook forks': 'sleep 40 &',
@@ -259,4 +229,3 @@ FAULTS = (
     *HOOK_FAULTS,
 )
 BY_NAME = {fault.name: fault for fault in FAULTS}
-__all__ = ('BY_NAME', 'CONT', 'FAULTS', 'Fault')

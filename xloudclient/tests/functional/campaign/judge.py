@@ -17,10 +17,7 @@ import signal
 
 from xloudclient.consistency.errors import ExitCode
 from xloudclient.tests.functional.campaign.client import MAX_FREEZE_SECONDS
-from xloudclient.tests.functional.campaign.faults import (
-    LEASE_SECONDS,
-    Fault,
-)
+from xloudclient.tests.functional.campaign.fault import LEASE_SECONDS, Fault
 from xloudclient.tests.functional.campaign.observation import Observation
 
 MARGIN_SECONDS = 5.0
@@ -46,11 +43,7 @@ def problems(seen: Observation, fault: Fault) -> list[str]:
         *_alarms(seen, fault),
         *_claims(seen),
         *_endings(seen),
-        *(
-            f'the next run leaves {one}'
-            for one in seen.left_then
-            if not fault.leaves or fault.leaves not in one
-        ),
+        *_next(seen, fault),
     ]
 
 
@@ -87,9 +80,32 @@ def _endings(seen: Observation) -> list[str]:
         found.append(f'undocumented exit code {seen.code}')
     if seen.has_traceback:
         found.append('a traceback')
+    return found
+
+
+def _next(seen: Observation, fault: Fault) -> list[str]:
+    """What the next run could not put right."""
+    if _is_tried_again(seen, fault):
+        return []
+    found = [
+        f'the next run leaves {one}'
+        for one in seen.left_then
+        if not _is_allowed(one, fault)
+    ]
     if seen.next_code not in (None, 0):
         found.append(f'the next run ends with {seen.next_code}')
     return found
+
+
+def _is_allowed(left: str, fault: Fault) -> bool:
+    """Whether a hook of the user's left it on purpose."""
+    return bool(fault.leaves) and fault.leaves in left
+
+
+def _is_tried_again(seen: Observation, fault: Fault) -> bool:
+    """Whether a post hook failed again, and is still said to be owed."""
+    codes = {seen.code, seen.next_code}
+    return bool(fault.body) and codes == {ExitCode.RELEASE_FAILED}
 
 
 def is_documented(code: int, fault: str) -> bool:
@@ -107,7 +123,7 @@ def text(seen: Observation, fault: Fault) -> str:
         _freed(seen.freed),
         'killed' if seen.code == -signal.SIGKILL else f'exit {seen.code}',
         seen.recorded or (seen.claimed if seen.status else ''),
-        _left(seen),
+        _left(seen, fault),
     ]
     bad = problems(seen, fault)
     return ', '.join(part for part in parts if part) + (
@@ -121,7 +137,7 @@ def _freed(seconds: float | None) -> str:
     return f'freed {seconds:.1f} s' if seconds >= 0.1 else 'freed < 0.1 s'
 
 
-def _left(seen: Observation) -> str:
+def _left(seen: Observation, fault: Fault) -> str:
     if not seen.left:
         return 'nothing left'
     counted = collections.Counter(seen.left)
@@ -129,6 +145,14 @@ def _left(seen: Observation) -> str:
         name if count == 1 else f'{count} x {name}'
         for name, count in counted.items()
     )
-    is_cleared = seen.next_code is not None and not seen.left_then
-    cleared = ' (the next run clears it)' if is_cleared else ''
-    return f'left: {names}{cleared}'
+    return f'left: {names}{_cleared(seen, fault)}'
+
+
+def _cleared(seen: Observation, fault: Fault) -> str:
+    if seen.next_code is None or any(
+        _is_allowed(one, fault) for one in seen.left
+    ):
+        return ''
+    if _is_tried_again(seen, fault):
+        return ' (the next run tries the hook again)'
+    return '' if seen.left_then else ' (the next run clears it)'

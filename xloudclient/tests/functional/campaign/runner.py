@@ -23,11 +23,10 @@ from xloudclient.tests.functional.campaign import (
     truth,
 )
 from xloudclient.tests.functional.campaign.client import (
-    MAX_FREEZE_SECONDS,
     QUIESCERS,
     Client,
 )
-from xloudclient.tests.functional.campaign.faults import LEASE_SECONDS, Fault
+from xloudclient.tests.functional.campaign.fault import Fault
 from xloudclient.tests.functional.campaign.observation import Observation
 from xloudclient.tests.functional.campaign.phases import Phase
 from xloudclient.tests.functional.campaign.stage import Stage
@@ -35,7 +34,9 @@ from xloudclient.tests.functional.campaign.strikes import Absent, Scene
 
 REACH_SECONDS = 40.0
 #: From the strike until a client has to have ended.
-END_SECONDS = 100.0
+END_SECONDS = 130.0
+#: From the client's end until a lock is one that stays: two leases.
+GIVE_UP_SECONDS = 30.0
 SETTLE_SECONDS = 4.0
 #: When what was stopped is continued, after the run may have gone on.
 MEND_LATER_SECONDS = 1.5
@@ -63,6 +64,8 @@ class Cell:
         else:
             self.ease_after = self.seconds
             self.mend_after = self.seconds + self._later
+        if not fault.heals:
+            self.mend_after = END_SECONDS
 
     @property
     def _later(self) -> float:
@@ -128,14 +131,14 @@ class Cell:
                 due.remove(one)
                 one[1]()
             # what goes on after the client's end could show nothing any more
-            if scene.client.has_ended and self._is_over(began):
+            if scene.client.has_ended and self._is_over():
                 return
             time.sleep(0.05)
 
-    def _is_over(self, began: float) -> bool:
+    def _is_over(self) -> bool:
         """Whether all write again, or are given up; the client has ended."""
         self._ended = self._ended or time.monotonic()
-        is_late = time.monotonic() > began + MAX_FREEZE_SECONDS + LEASE_SECONDS
+        is_late = time.monotonic() > self._ended + GIVE_UP_SECONDS
         return is_late or not self.subject.silent_since(self._ended)
 
     def _measure(self, began: float) -> None:

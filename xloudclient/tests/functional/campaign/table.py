@@ -17,7 +17,8 @@ import textwrap
 from collections.abc import Iterable, Mapping
 
 from xloudclient.tests.functional.campaign import judge
-from xloudclient.tests.functional.campaign.faults import FAULTS, Fault
+from xloudclient.tests.functional.campaign.fault import Fault
+from xloudclient.tests.functional.campaign.faults import FAULTS
 from xloudclient.tests.functional.campaign.observation import Observation
 from xloudclient.tests.functional.campaign.phases import PHASES
 
