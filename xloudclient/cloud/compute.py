@@ -106,6 +106,20 @@ class Servers:
             return None
         return server
 
+    def names(self, all_projects: bool = False) -> dict[str, str]:
+        """Return the name of each server, by its ID."""
+        found: dict[str, str] = {}
+        params = {'all_tenants': 'true'} if all_projects else {}
+        is_last = False
+        while not is_last:
+            with translated():
+                body = self._get('/servers', **params)
+            found.update((one['id'], one['name']) for one in body['servers'])
+            is_last = 'servers_links' not in body
+            if not is_last:
+                params['marker'] = body['servers'][-1]['id']
+        return found
+
     def target(self, server: Mapping[str, Any]) -> Target:
         """Describe a server that is to be snapshotted.
 

@@ -19,7 +19,7 @@ image.py``, SDK 4.22); so images are read as Glance sends them.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib import parse
 
@@ -29,6 +29,8 @@ from openstack import exceptions as sdk_exceptions
 from xloudclient.cloud.errors import translated
 from xloudclient.consistency import evidence
 
+#: As many as Glance sends at once (``api_limit_max``).
+PAGE = 1000
 PATCH = 'application/openstack-images-v2.1-json-patch'
 
 
@@ -47,6 +49,23 @@ class Images:
             sdk_exceptions.raise_from_response(response)
             image: dict[str, Any] = response.json()
             return image
+
+    def pages(
+        self, filters: Mapping[str, str | list[str]]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the images that have these values, a page at a time.
+
+        :param filters: with ``limit``, the size of a page
+        """
+        path, params = '/images', {'limit': str(PAGE), **filters}
+        while path:
+            with translated():
+                response = self._conn.image.get(path, params=params)
+                sdk_exceptions.raise_from_response(response)
+                body = response.json()
+            yield from body['images']
+            # it begins with the version, as the endpoint does
+            path, params = body.get('next', '').removeprefix('/v2'), {}
 
     def matching(self, **filters: str) -> list[dict[str, Any]]:
         """Return the first page of the images that have these values."""

@@ -78,8 +78,8 @@ class VolumeSnapshots:
             if one['metadata'].get('xloud_run') == run_id
         )
 
-    def status(self, snapshot_id: str) -> str | None:
-        """Return the snapshot's status, None if it is gone."""
+    def get(self, snapshot_id: str) -> dict[str, Any] | None:
+        """Return the snapshot's JSON, None if it is gone."""
         with translated():
             response = self._conn.block_storage.get(
                 f'/snapshots/{snapshot_id}'
@@ -87,8 +87,13 @@ class VolumeSnapshots:
             if response.status_code == 404:
                 return None
             sdk_exceptions.raise_from_response(response)
-            status: str = response.json()['snapshot']['status']
-            return status
+            snapshot: dict[str, Any] = response.json()['snapshot']
+            return snapshot
+
+    def status(self, snapshot_id: str) -> str | None:
+        """Return the snapshot's status, None if it is gone."""
+        snapshot = self.get(snapshot_id)
+        return None if snapshot is None else str(snapshot['status'])
 
     def image_properties(self, volume_id: str) -> dict[str, Any]:
         """Return the properties of the image that a volume was made from."""

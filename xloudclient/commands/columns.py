@@ -34,3 +34,36 @@ class Words(columns.FormattableColumn[list[str]]):
 
     def machine_readable(self) -> list[str]:
         return self._value
+
+
+class Size(columns.FormattableColumn[int]):
+    """Bytes: ``1.5 GiB`` in a table, the number elsewhere."""
+
+    def human_readable(self) -> str:
+        size, units = float(self._value), ('B', 'KiB', 'MiB', 'GiB', 'TiB')
+        power = 0
+        while size >= 1024 and power < len(units) - 1:
+            size, power = size / 1024, power + 1
+        return f'{size:.1f} {units[power]}' if power else f'{self._value} B'
+
+
+class Text(columns.FormattableColumn[str]):
+    """What others wrote: harmless on a terminal, exact for programs."""
+
+    def human_readable(self) -> str:
+        from xloudclient.consistency.text import printable
+
+        return printable(self._value)
+
+    def machine_readable(self) -> str:
+        return self._value
+
+
+class Lines(columns.FormattableColumn[list[str]]):
+    """Several lines: one below the other in a table, a list elsewhere."""
+
+    def human_readable(self) -> str:
+        return '\n'.join(self._value)
+
+    def machine_readable(self) -> list[str]:
+        return self._value

@@ -14,6 +14,7 @@
 """Options that several commands share, each parsed in one place."""
 
 import argparse
+import datetime
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +24,7 @@ from osc_lib.cli import parseractions
 from xloudclient.i18n import _
 
 DURATION = re.compile(r'(\d+(?:\.\d+)?)([smh]?)')
+AGO = re.compile(r'\d+(?:\.\d+)?[smhdw]')
 UNITS = {'': 1.0, 's': 1.0, 'm': 60.0, 'h': 3600.0}
 #: Properties that a run writes itself.
 RESERVED = ('image_type', 'instance_uuid')
@@ -41,6 +43,30 @@ def duration(text: str) -> float:
             _('%r is not a duration; write 30s, 2m or 1h') % text
         )
     return seconds
+
+
+def moment(text: str) -> datetime.datetime:
+    """Read a point in time: ISO 8601, or a duration ago.
+
+    :returns: with its time zone; UTC where none is written
+    """
+    now = datetime.datetime.now(datetime.UTC)
+    try:
+        if AGO.fullmatch(text):
+            return now - datetime.timedelta(seconds=age(text))
+        read = datetime.datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(
+            _('%r is no time; write 2026-03-18, 2026-03-18T10:00Z or 7d')
+            % text
+        ) from None
+    return read if read.tzinfo else read.replace(tzinfo=datetime.UTC)
+
+
+def age(text: str) -> float:
+    """Read a duration that may be days or weeks; seconds."""
+    unit = {'d': 24.0, 'w': 7 * 24.0}.get(text[-1:])
+    return duration(f'{text[:-1]}h') * unit if unit else duration(text)
 
 
 def tag(text: str) -> str:

@@ -14,18 +14,11 @@
 """server snapshot create | consistent | recover"""
 
 import argparse
-import contextlib
-import logging
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from osc_lib.command import command
-
-from xloudclient.commands import columns, guest_options, options
+from xloudclient.commands import base
 from xloudclient.i18n import _
-
-LOG = logging.getLogger(__name__)
 
 COLUMNS = (
     'Server',
@@ -49,59 +42,12 @@ RECOVER_COLUMNS = ('Run ID', 'Server ID', 'Status', 'Reason')
 PLAN_COLUMNS = ('Server', 'Step', 'What', 'Limit')
 
 
-class FailureLister(command.Lister):
-    """Shows its rows, and then has an exit code of its own."""
-
-    log = LOG
-    _exit_code = 0
-
-    def run(self, parsed_args: argparse.Namespace) -> int:
-        """Show the result, then return the exit code that it has.
-
-        A result that can't be shown does not change what it was.
-        """
-        from xloudclient import wiring
-
-        try:
-            super().run(parsed_args)
-        except wiring.Failure as failure:
-            if self.app.options.debug:
-                self.log.exception('%s', sentence(failure))
-            else:
-                self.log.error('%s', sentence(failure))
-            return int(failure.exit_code)
-        except Exception as error:
-            if not self._exit_code:
-                raise
-            self.log.error('%s', error)
-        return self._exit_code
-
-    def check_columns(
-        self, parsed_args: argparse.Namespace, *known: str
-    ) -> None:
-        """Refuse -c before anything is done, not when it has been."""
-        from xloudclient import wiring
-
-        chosen = parsed_args.columns
-        if chosen and not set(chosen) & set(known):
-            raise wiring.Misuse(
-                f'-c: there is no such column (there are {", ".join(known)})'
-            )
-
-    def tell(self, message: str, exit_code: int) -> None:
-        """Say what went wrong; exit code 6 whatever -q says."""
-        from xloudclient import wiring
-
-        if exit_code == wiring.ExitCode.RELEASE_FAILED:
-            shout(message)
-        elif exit_code:
-            self.log.error('%s', message)
-
-
-class SnapshotServers(FailureLister):
+class SnapshotServers(base.FailureLister):
     """What create and consistent share: prepare, run, show."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        from xloudclient.commands import options
+
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         options.add_servers(parser)
         self.add_options(parser)
@@ -154,6 +100,8 @@ class CreateServerSnapshot(SnapshotServers):
     )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
+        from xloudclient.commands import guest_options, options
+
         options.add_snapshot(parser, data_volumes_by_default=False)
         options.add_run(parser)
         guest_options.leave_guest_alone(parser)
@@ -173,6 +121,8 @@ class CreateConsistentServerSnapshot(SnapshotServers):
     )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
+        from xloudclient.commands import guest_options, options
+
         options.add_snapshot(parser, data_volumes_by_default=True)
         guest_options.add_quiescing(parser)
         guest_options.add_hooks(parser)
@@ -180,7 +130,7 @@ class CreateConsistentServerSnapshot(SnapshotServers):
         options.add_run(parser)
 
 
-class RecoverServerSnapshot(FailureLister):
+class RecoverServerSnapshot(base.FailureLister):
     _description = _(
         """Finish or undo what interrupted snapshots left behind.
 
@@ -217,28 +167,14 @@ class RecoverServerSnapshot(FailureLister):
         ]
 
 
-def shout(message: str) -> None:
-    """Say it wherever it can be said."""
-    with contextlib.suppress(Exception):
-        sys.stderr.write(message + '\n')
-        sys.stderr.flush()
-        return
-    with contextlib.suppress(Exception), open('/dev/tty', 'w') as terminal:
-        terminal.write(message + '\n')
-
-
-def sentence(failure: Exception) -> str:
-    """One sentence on what failed, and what to do next."""
-    advice = getattr(failure, 'advice', '')
-    return f'{failure}. {advice}'.strip()
-
-
 def show(outcomes: Sequence[Any], long: bool) -> list[tuple[Any, ...]]:
     """Make the rows of the table: one per server."""
     return [_row(one) + (_long(one) if long else ()) for one in outcomes]
 
 
 def _row(outcome: Any) -> tuple[Any, ...]:
+    from xloudclient.commands import columns
+
     return (
         outcome.plan.target.name,
         outcome.requested.image_id if outcome.requested else None,
@@ -253,6 +189,8 @@ def _row(outcome: Any) -> tuple[Any, ...]:
 
 
 def _long(outcome: Any) -> tuple[Any, ...]:
+    from xloudclient.commands import columns
+
     requested = outcome.requested
     return (
         outcome.plan.target.id,

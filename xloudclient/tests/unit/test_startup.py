@@ -29,10 +29,9 @@ AT_IMPORT = {'xloudclient', 'xloudclient.plugin'}
 #: All that a native command may load of ours.
 WITH_COMMANDS = AT_IMPORT | {
     'xloudclient.commands',
-    'xloudclient.commands.columns',
-    'xloudclient.commands.guest_options',
-    'xloudclient.commands.options',
+    'xloudclient.commands.base',
     'xloudclient.commands.server_snapshot',
+    'xloudclient.commands.snapshot',
     'xloudclient.i18n',
 }
 

@@ -1,0 +1,19 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""What exists afterwards: pure rules over what the services say.
+
+:mod:`.snapshot` reads an image as a snapshot; :mod:`.query` says which ones
+are wanted, as what Glance can be asked and what is left to decide here. The
+rules of :mod:`xloudclient.upkeep` are here, too. Standard library only, and
+the words of :mod:`xloudclient.consistency`.
+"""

@@ -1,0 +1,157 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""Lists snapshots, newest first, as they come from the services."""
+
+import dataclasses
+import datetime
+import heapq
+import itertools
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from xloudclient.catalog.query import Query
+from xloudclient.catalog.snapshot import Kind, Snapshot
+from xloudclient.cloud.compute import is_uuid
+from xloudclient.cloud.images import PAGE
+from xloudclient.cloud.project import OpenStack
+from xloudclient.consistency.plan import Consistency
+from xloudclient.upkeep import uploads
+from xloudclient.upkeep.finding import Finder
+
+#: Both are sent, so that the lists of all kinds have one order.
+NEWEST_FIRST = 'created_at:desc,id:desc'
+
+
+class Options(Protocol):
+    """What a user can ask for; the options' own names."""
+
+    server: str | None
+    consistency: str | None
+    kind: str | None
+    status: str | None
+    name: str | None
+    tags: list[str]
+    run: str | None
+    group: str | None
+    since: datetime.datetime | None
+    before: datetime.datetime | None
+    shared: bool
+    hidden: bool
+
+
+@dataclasses.dataclass(slots=True)
+class Listing:
+    """The snapshots of a cloud, and the names of their servers."""
+
+    cloud: OpenStack
+    finder: Finder
+    _names: dict[str, str] | None = None
+    _seen: set[str] = dataclasses.field(default_factory=set)
+
+    def query(self, options: Options, owner: str | None = None) -> Query:
+        """Make the query that the options ask for.
+
+        :param owner: a project's ID, '' for all; None for one's own
+        :raises Failure: there is no such server
+        """
+        reader = self.finder.reader
+        server = options.server or ''
+        if server and not is_uuid(server):
+            server = self.cloud.servers.find(server)['id']
+        return Query(
+            owner=reader if owner is None else owner,
+            reader=reader,
+            kind=Kind(options.kind) if options.kind else None,
+            server_id=server,
+            consistency=(
+                Consistency.of(options.consistency)
+                if options.consistency
+                else None
+            ),
+            status=options.status or '',
+            name=options.name or '',
+            tags=tuple(options.tags),
+            run_id=options.run or '',
+            group_id=options.group or '',
+            since=options.since,
+            before=options.before,
+            shared=options.shared,
+            hidden=options.hidden,
+        )
+
+    def snapshots(
+        self, query: Query, limit: int | None = None, marker: str | None = None
+    ) -> Iterator[Snapshot]:
+        """Yield what a query asks for.
+
+        One request is made per kind and page, when it is needed.
+
+        :param limit: how many at most
+        :param marker: the ID of the one before the first
+        """
+        size = PAGE if query.is_sieved else min(limit or PAGE, PAGE)
+        pages = [
+            self._one_kind(filters, size, marker)
+            for filters in query.requests()
+        ]
+        merged = heapq.merge(*pages, key=_age, reverse=True)
+        wanted = (
+            next(same) for _key, same in itertools.groupby(merged, key=_age)
+        )
+        current = itertools.takewhile(lambda s: not query.is_past(s), wanted)
+        return itertools.islice(filter(query.matches, current), limit)
+
+    def _one_kind(
+        self,
+        filters: dict[str, str | list[str]],
+        size: int,
+        marker: str | None,
+    ) -> Iterator[Snapshot]:
+        asked: dict[str, str | list[str]] = {
+            **filters,
+            'sort': NEWEST_FIRST,
+            'limit': str(size),
+        }
+        if marker:
+            asked['marker'] = marker
+        for image in self.finder.images.pages(asked):
+            self._seen.add(image['id'])
+            yield Snapshot(image, self.finder.reader)
+
+    def server_name(
+        self, snapshot: Snapshot, all_projects: bool = False
+    ) -> str:
+        """The name of a snapshot's server; its ID where none is known.
+
+        What is not recorded is asked for once, for all servers.
+        """
+        if snapshot.server_name or not snapshot.server_id:
+            return snapshot.server_name
+        if self._names is None:
+            self._names = self.cloud.servers.names(all_projects)
+        return self._names.get(snapshot.server_id, snapshot.server_id)
+
+    def vanished(self) -> Iterator[str]:
+        """Yield a sentence for each snapshot that came to nothing."""
+        return uploads.vanished(self.cloud, self._seen)
+
+
+def _age(snapshot: Snapshot) -> tuple[str, str]:
+    """What :data:`NEWEST_FIRST` sorts by, in the same order."""
+    return snapshot.created_at, snapshot.id
+
+
+def of(conn: Any) -> Listing:
+    """Make a listing of what a connection can see."""
+    cloud = OpenStack(conn)
+    return Listing(cloud, Finder(cloud.images, conn.current_project_id))
