@@ -134,9 +134,10 @@ class TestCreate(base.FunctionalTestCase):
         ours = [
             f'{one.method} {one.service} {one.path}'
             for one in self.cloud.requests(since)
-            if 'openstackclient' in one.user_agent
+            if one.user_agent.startswith('openstacksdk')
         ]
         polls = [one for one in ours if '/v2/images/' in one and 'GET' in one]
+        self.assertIn('POST keystone /v3/auth/tokens', ours)
         self.assertLessEqual(len(ours) - len(polls), 9, ours)
 
 
