@@ -145,7 +145,7 @@ class Hold:
         """
         if not self.holders:
             return
-        limit = min(VERIFY_SECONDS, self._remaining())
+        limit = min(VERIFY_SECONDS, self.plan.budget.hook, self._remaining())
         try:
             answers = self.world.guest.verify(limit)
         except (GuestLost, TimeoutError) as error:
