@@ -59,6 +59,7 @@ class TableTest(testtools.TestCase):
             {'freed': 99.0},
             {'code': 6},
             {'code': 9},
+            {'code': 0},
             {'code': None},
             {'has_traceback': True},
             {'next_code': 1},

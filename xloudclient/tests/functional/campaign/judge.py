@@ -19,17 +19,20 @@ from xloudclient.consistency.errors import ExitCode
 from xloudclient.tests.functional.campaign.client import MAX_FREEZE_SECONDS
 from xloudclient.tests.functional.campaign.fault import LEASE_SECONDS, Fault
 from xloudclient.tests.functional.campaign.observation import Observation
+from xloudclient.tests.functional.campaign.phases import PHASES
 
 MARGIN_SECONDS = 5.0
+SIGNALS = ('SIGINT', 'SIGTERM', 'SIGHUP')
 CLAIMS = ('filesystem', 'application')
 
 
 def limit(fault: Fault) -> float:
     """Seconds after the fault by which nothing may be held any more.
 
-    Where the run can go on it may hold as long as it was allowed to.
+    Where the run can go on it may hold as long as it was allowed to. A hook
+    that hangs gets its --hook-timeout, once for each thing it is asked.
     """
-    if fault.group in ('The client', 'The way to the guest'):
+    if fault.group in ('The client', 'The way to the guest', 'Hooks'):
         return LEASE_SECONDS + MARGIN_SECONDS
     return MAX_FREEZE_SECONDS + MARGIN_SECONDS
 
@@ -78,9 +81,15 @@ def _endings(seen: Observation) -> list[str]:
         found.append('the client did not end')
     elif not is_documented(seen.code, seen.fault):
         found.append(f'undocumented exit code {seen.code}')
+    elif seen.code == 0 and seen.fault in SIGNALS and not _is_last(seen):
+        found.append('the signal changed nothing')
     if seen.has_traceback:
         found.append('a traceback')
     return found
+
+
+def _is_last(seen: Observation) -> bool:
+    return seen.phase == PHASES[-1].name
 
 
 def _next(seen: Observation, fault: Fault) -> list[str]:
