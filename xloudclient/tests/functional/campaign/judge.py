@@ -125,36 +125,45 @@ def is_documented(code: int, fault: str) -> bool:
 
 
 def text(seen: Observation, fault: Fault) -> str:
-    """What the table says of a cell."""
-    if seen.note:
-        return f'not tried: {seen.note}'
-    parts = [
-        _freed(seen.freed),
-        'killed' if seen.code == -signal.SIGKILL else f'exit {seen.code}',
-        seen.recorded or (seen.claimed if seen.status else ''),
-        _left(seen, fault),
-    ]
+    """What became of a cell, in one line."""
+    locked, end, kept, left = cells(seen, fault)
+    return f'locked: {locked}; exit: {end}; class: {kept or "-"}; left: {left}'
+
+
+def cells(seen: Observation, fault: Fault) -> tuple[str, str, str, str]:
+    """What the table says: who was locked how long, the exit code, the class
+    that is kept, and what was left; what must not be is in bold type."""
     bad = problems(seen, fault)
-    return ', '.join(part for part in parts if part) + (
-        f'. **{"; ".join(bad)}**' if bad else ''
+    return (
+        _locked(seen.freed),
+        ending(seen),
+        seen.recorded or (seen.claimed if seen.status else ''),
+        _left(seen, fault) + (f'. **{"; ".join(bad)}**' if bad else ''),
     )
 
 
-def _freed(seconds: float | None) -> str:
+def ending(seen: Observation) -> str:
+    """The exit code, as the table has it."""
+    if seen.code is None:
+        return '?'
+    return 'killed' if seen.code == -signal.SIGKILL else str(seen.code)
+
+
+def _locked(seconds: float | None) -> str:
     if seconds is None:
-        return 'not held'
-    return f'freed {seconds:.1f} s' if seconds >= 0.1 else 'freed < 0.1 s'
+        return 'no'
+    return f'{seconds:.1f} s' if seconds >= 0.1 else '< 0.1 s'
 
 
 def _left(seen: Observation, fault: Fault) -> str:
     if not seen.left:
-        return 'nothing left'
+        return 'nothing'
     counted = collections.Counter(seen.left)
     names = ', '.join(
         name if count == 1 else f'{count} x {name}'
         for name, count in counted.items()
     )
-    return f'left: {names}{_cleared(seen, fault)}'
+    return f'{names}{_cleared(seen, fault)}'
 
 
 def _cleared(seen: Observation, fault: Fault) -> str:
