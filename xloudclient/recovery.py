@@ -106,6 +106,8 @@ class Remains:
         """Read a journal; a line of another shape tells of nothing."""
         owed = _last(record, 'owed', posts=list, environment=dict)
         requested = _last(record, 'request', volumes=list)
+        discarded = _last(record, 'discarded', left=list)
+        is_gone = discarded is not None and not discarded['left']
         return cls(
             posts=tuple(_posts(record, owed or {})),
             environment=_strings((owed or {}).get('environment', {})),
@@ -116,8 +118,7 @@ class Remains:
                 if one.get('event') == 'hook'
                 and isinstance(one.get('group'), int)
             ),
-            is_requested=requested is not None
-            and _last(record, 'discarded') is None,
+            is_requested=requested is not None and not is_gone,
             volumes=tuple(map(str, (requested or {}).get('volumes', ()))),
             proven=_last(record, 'proven', image=str, properties=dict),
         )

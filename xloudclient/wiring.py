@@ -38,6 +38,7 @@ from xloudclient.consistency.outcome import Outcome
 from xloudclient.consistency.ports import Guest, World
 from xloudclient.consistency.run import Run
 from xloudclient.guest.absent import NoGuest
+from xloudclient.guest.session import GRACE_SECONDS
 from xloudclient.guest.ssh import SshGuest
 from xloudclient.local.clock import SystemClock
 from xloudclient.local.hook_group import start_of
@@ -214,7 +215,9 @@ def recover(client_manager: Any, run_id: str | None) -> list[Recovered]:
 def _guest(prepared: planner.Prepared) -> Guest:
     if prepared.guest is None:
         return NoGuest()
-    return SshGuest(prepared.guest, prepared.plan.run_id)
+    plan = prepared.plan
+    grace = max(1, int(min(GRACE_SECONDS, plan.budget.hook)))
+    return SshGuest(prepared.guest, plan.run_id, grace=grace)
 
 
 def exit_code(outcomes: Sequence[Outcome | Recovered]) -> ExitCode:

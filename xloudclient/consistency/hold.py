@@ -45,6 +45,7 @@ class Hold:
 
     :param remaining: seconds left before ``--max-freeze`` or ``--timeout``
         runs out; raises what is to be raised when they have
+    :ivar strains: the holders that did not release when they were asked
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Hold:
         self.holders: list[Holder] = []
         self.lapses: list[str] = []
         self.problems: list[Failure] = []
+        self.strains: tuple[str, ...] = ()
         self.hooks = Hooks(plan, world, remaining)
         self.began: float | None = None
         self.ended: float | None = None
@@ -143,7 +145,7 @@ class Hold:
         """
         if not self.holders:
             return
-        limit = min(VERIFY_SECONDS, self._remaining())
+        limit = min(VERIFY_SECONDS, self.plan.budget.hook, self._remaining())
         try:
             answers = self.world.guest.verify(limit)
         except (GuestLost, TimeoutError) as error:
@@ -167,8 +169,12 @@ class Hold:
             released = self.world.guest.release(RELEASE_SECONDS)
         except BaseException as error:
             self.problems.append(self._not_released(f'{error!r}'))
+            self.strains = (f'{error!r}',)
             released = ()
         self.ended = self.world.clock.now()
+        self.strains += tuple(
+            f'{r.name} ({r.reason})' for r in released if r.reason
+        )
         stuck = [f'{r.name} ({r.reason})' for r in released if not r.is_free]
         if stuck:
             self.problems.append(self._not_released(', '.join(stuck)))

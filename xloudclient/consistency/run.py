@@ -16,6 +16,7 @@
 Every way out of :meth:`Run.execute` goes through the release.
 """
 
+import dataclasses
 import logging
 from collections.abc import Callable
 
@@ -225,7 +226,7 @@ class Run:
         """Claim the snapshot, or discard one of too low a class."""
         if not self.progress.captured_at:
             return
-        proof = self.progress.proof = self._prove()
+        proof = self.progress.proof = self._strained(self._prove())
         if self.plan.discard_lower and proof.consistency < self.plan.required:
             self.settling.discard()
             return
@@ -278,6 +279,14 @@ class Run:
         if isinstance(self.progress.failure, OutOfTime):
             lapses.append('released before the capture: out of time')
         return prove(self.plan, self.facts, self.hold.holders, lapses)
+
+    def _strained(self, proof: Proof) -> Proof:
+        """Tell of a release that went wrong: it made the hold longer than
+        the next one is to be predicted."""
+        if proof.reason or not self.hold.strains:
+            return proof
+        what = '; '.join(self.hold.strains)
+        return dataclasses.replace(proof, reason=f'at the release: {what}')
 
     # Time
 

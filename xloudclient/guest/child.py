@@ -106,29 +106,40 @@ class Child:
             return Released(self.name, False, True, 'it is not known')
         if self.ended == 'stuck':
             return Released(self.name, False, True, 'it could not be ended')
-        force = f'it was {self.ended}' if self._is_forced else ''
         if self.said_released or self.status == 0:
-            why = force or ('' if was_held else 'it ended by itself')
+            why = self._force or ('' if was_held else 'it ended by itself')
             return Released(self.name, True, was_held, why)
+        why = self._force or self.how
+        if self._is_cut_off and not self._is_free:
+            why += ', and only it knows whether it released'
         return Released(
-            self.name,
-            self._is_free,
-            was_held,
-            (force or self.how) + self.quotation,
+            self.name, self._is_free, was_held, why + self.quotation
         )
 
     @property
-    def _is_forced(self) -> bool:
-        return self.ended in ('terminated', 'killed')
+    def _force(self) -> str:
+        """How it had to be ended; empty if it ended when it was asked."""
+        is_forced = self.ended in ('terminated', 'killed')
+        return f'it had to be {self.ended}' if is_forced else ''
+
+    @property
+    def _is_signalled(self) -> bool:
+        """Whether it ended without an exit status of its own."""
+        return self.status is None or self.status > SIGNAL_STATUS
+
+    @property
+    def _is_cut_off(self) -> bool:
+        return self._is_signalled or bool(self._force)
 
     @property
     def _is_free(self) -> bool:
         """Whether it is free though it did not say so."""
         if self.status == NOT_RELEASED_STATUS:
             return False
-        is_signalled = self.status is None or self.status > SIGNAL_STATUS
-        if self._is_forced or is_signalled:
-            return self.name in BOUND_TO_PROCESS
+        if self._is_cut_off and self.name in BOUND_TO_PROCESS:
+            return True
+        if self._is_signalled:
+            return False
         # before it was ready, its exit says that nothing is held
         return self.ended == 'before' or not self.is_ready
 

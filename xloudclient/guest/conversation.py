@@ -26,6 +26,8 @@ from xloudclient.guest.child import VERBS, Child
 
 #: As many facts (disks, lines of a report) as are kept.
 MOST_FACTS = 1000
+#: What the supervisor says of a child that it could not start.
+NEVER_STARTED_STATUS = 73
 
 
 class Conversation:
@@ -121,7 +123,11 @@ class Conversation:
     def apply_report(self, nonce: str, lines: list[str]) -> bool:
         """Take in what another supervisor tells of this one's last moments.
 
+        It has a line for each child that was started: who has none, and was
+        not heard of, never was.
+
         :param nonce: of this one's session
+        :param lines: the whole report
         :returns: whether the report is about it
         """
         if f'run {nonce}' not in lines:
@@ -132,6 +138,9 @@ class Conversation:
                 self.hear(f'lapsed {rest}')
             elif verb == 'done':
                 self.hear(line)
+        for child in self.children.values():
+            if not (child.ended or child.is_ready):
+                self.hear(f'done {child.id} before {NEVER_STARTED_STATUS} no')
         return True
 
 

@@ -246,5 +246,6 @@ class SshGuest(Errands):
                 )
         finally:
             connection.end(0)
-        self._talk.apply_report(self._nonce, talk.report)
+        if talk.is_answered:
+            self._talk.apply_report(self._nonce, talk.report)
         return talk.is_answered

@@ -297,6 +297,7 @@ act() {
     released) eval "said_$2=yes" ;;
     ready | held | part)
         [ "$1" != ready ] || eval "ready_$2=yes"
+        [ "$1" != held ] || eval "owes_$2="
         # As it came: words may be more than one blank apart.
         say "$event"
         ;;
@@ -344,7 +345,7 @@ each_holder() {
 }
 
 ask() {
-    eval "[ -n \"\$end_$1\" ] || printf 'verify\n' >&\$input_$1"
+    eval "[ -n \"\$end_$1\" ] || { owes_$1=yes; printf 'verify\n' >&\$input_$1; }"
 }
 
 # Time. The lease and the cap are counted in ticks of this machine, so that
@@ -455,7 +456,8 @@ keep() {
 }
 
 # listen ID: tells main what a holder says, of its other lines some. Its host
-# says the last word.
+# says the last word. Without main it listens on: that the holder released is
+# kept for the timer's report.
 listen() {
     count=0
     while IFS= read -r line; do
@@ -466,7 +468,7 @@ listen() {
             exit
             ;;
         ready | 'ready '* | held | 'held '*)
-            [ "$count" -gt 4096 ] || pass_on "$1" "$line" || exit
+            [ "$count" -gt 4096 ] || pass_on "$1" "$line"
             ;;
         released)
             printf 'yes\n' 1<>"said.$1"
@@ -505,6 +507,8 @@ host() {
     printf 'pid %s %s\n' "$1" "$pid" >&3
     wait "$pid"
     code=$?
+    # What it left in its group is not ended: that may be the application that
+    # it started again, or what is to release in its place.
     printf '%s\n' "$code" 1<>"end.$1"
     if [ "$2" = run ] || ! printf '%s exit %s\n' "$nonce" "$code"; then
         printf 'exit %s %s\n' "$1" "$code" >&3
@@ -682,13 +686,20 @@ release() {
         printf 'release\n' >&"$fd"
     fi
     eval "exec $fd>&-; used_$fd="
-    # One that is not ready does not read its input yet: it waits for a lock,
-    # and others wait behind it.
-    eval "patience=\${ready_$1:+$grace}"
-    await_end "$1" "${2:-${patience:-1}}" || force "$1" terminated TERM ||
+    patience "$1"
+    await_end "$1" "${2:-$patience}" || force "$1" terminated TERM ||
         force "$1" killed KILL || eval "how_$1=stuck end_$1=unknown"
     eval "say \"done\" $1 \$how_$1 \$end_$1 \${said_$1:-no}"
     end_keepers "$1"
+}
+
+# patience ID: sets how many seconds it gets. One that does not read its input
+# now won't: it waits for a lock, and others wait behind it; or it was asked
+# whether it holds, and hangs.
+patience() {
+    patience=$grace
+    eval "[ -n \"\$ready_$1\" ]" || patience=1
+    eval "[ -z \"\$owes_$1\" ]" || [ "$grace" -lt 3 ] || patience=3
 }
 
 force() {

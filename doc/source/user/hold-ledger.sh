@@ -15,11 +15,13 @@ for word; do
 done
 
 # The lock is this process's own: it ends when this process ends, however
-# that is. There is nothing to clean up.
+# that is. There is nothing to clean up. One who is told to end says so, too.
+trap 'exit 1' TERM
 exec 9>>"$folder/lock" || exit 1
 flock -w 10 9 || { echo "ledger writes and writes" >&2; exit 75; }
 sync
 size=$(wc -c <"$folder/data")
+trap 'echo released; exit 0' TERM
 echo "ready {\"gives\": \"application\", \"position\": \"$size bytes\"}"
 
 # The end of the input is a release, too: then the client is gone.
@@ -36,3 +38,5 @@ while read -r word; do
 done
 exec 9>&-
 echo released
+# Whether anybody could hear it or not.
+exit 0

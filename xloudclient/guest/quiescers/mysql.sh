@@ -36,7 +36,7 @@ options 'defaults_file socket pid lock_wait_timeout long_query' "$@"
 whole lock_wait_timeout "$lock_wait_timeout"
 whole long_query "$long_query"
 
-CLIENT='' CONNECTION='' POSITION='' TIMER='' DETAILS='' PROOF=''
+CLIENT='' CONNECTION='' POSITION='' TIMER='' SLEEP='' DETAILS='' PROOF=''
 gives=application
 server=MySQL program=mysql
 
@@ -307,20 +307,12 @@ lock() {
     guard_client=$!
     exec 5>"mysql-guard.$$"
     rm -f "mysql-guard.$$"
-    (
-        exec 3>&- 4<&- </dev/null >/dev/null 2>&1
-        sleep "$lock_wait_timeout" 5>&-
-        printf 'KILL QUERY %s;\n' "$CONNECTION" >&5
-    ) &
-    TIMER=$!
+    start_timer
     tell "FLUSH TABLES WITH READ LOCK// $PROOF//"
     answer=
     IFS= read -r answer <&4
-    # KILL: a signal with a trap can get lost in a process that was just begun.
-    kill -KILL "$TIMER" 2>/dev/null
+    end_timer
     exec 5>&-
-    wait "$TIMER" 2>/dev/null
-    TIMER=
     wait "$guard_client" 2>/dev/null
     [ "$answer" = locked ] && return
     [ -z "$answer" ] || fail "can't lock $server: the server does not say that it is locked"
@@ -332,6 +324,27 @@ lock() {
         ;;
     *) fail "can't lock $server: $LINE" ;;
     esac
+}
+
+# The timer sees the sleep end by the pipe between them. So both are children of this process and can be ended by it:
+# the sleep of a shell that is killed would stay.
+start_timer() {
+    mkfifo "mysql-timer.$$" || fail "no named pipe can be made in $PWD"
+    (
+        exec 3>&- 4<&- </dev/null >/dev/null 2>&1
+        read -r _ <"mysql-timer.$$"
+        printf 'KILL QUERY %s;\n' "$CONNECTION" >&5
+    ) &
+    TIMER=$!
+    sleep "$lock_wait_timeout" >"mysql-timer.$$" 2>/dev/null 3>&- 4<&- 5>&- &
+    SLEEP=$!
+}
+
+# KILL: a signal with a trap can get lost in a process that was just begun. The timer first, which acts on the other's end.
+end_timer() {
+    kill -KILL "$TIMER" ${SLEEP:+"$SLEEP"} 2>/dev/null
+    wait "$TIMER" ${SLEEP:+"$SLEEP"} 2>/dev/null
+    TIMER='' SLEEP=''
 }
 
 # What was committed before the lock is in InnoDB's log on the disk, or this gives less.
@@ -414,8 +427,7 @@ verify() {
 release() {
     if [ -n "$TIMER" ]; then
         # The lock is still being waited for.
-        kill -KILL "$TIMER" 2>/dev/null
-        wait "$TIMER" 2>/dev/null
+        end_timer
         printf 'KILL QUERY %s;\n' "$CONNECTION" 2>/dev/null >&5
     fi
     if [ -n "$CLIENT" ]; then

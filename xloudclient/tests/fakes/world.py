@@ -251,7 +251,8 @@ class World:
         names = self.held[::-1]
         self.released += names
         self.held = []
-        return tuple(Released(n, is_free, reason='stuck') for n in names)
+        reason = '' if is_free else 'stuck'
+        return tuple(Released(n, is_free, reason=reason) for n in names)
 
     def close(self) -> None:
         self.log.append('close')

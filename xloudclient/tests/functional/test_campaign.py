@@ -18,7 +18,12 @@ The rest of the table takes hours, and is in the documentation.
 import testtools
 
 from xloudclient.tests.cloud import fixture
-from xloudclient.tests.functional.campaign import faults, judge, phases
+from xloudclient.tests.functional.campaign import (
+    faults,
+    judge,
+    phases,
+    table,
+)
 from xloudclient.tests.functional.campaign.fast import FAST
 from xloudclient.tests.functional.campaign.observation import Observation
 from xloudclient.tests.functional.campaign.runner import Cell
@@ -59,6 +64,7 @@ class TableTest(testtools.TestCase):
             {'freed': 99.0},
             {'code': 6},
             {'code': 9},
+            {'code': 0},
             {'code': None},
             {'has_traceback': True},
             {'next_code': 1},
@@ -68,6 +74,16 @@ class TableTest(testtools.TestCase):
             seen = Observation(**{**well, **bad})
             found = judge.problems(seen, faults.BY_NAME['SIGINT'])
             self.assertEqual(1, len(found), (bad, found))
+
+    def test_the_page_counts_what_must_not_be_and_shows_it_in_bold(self):
+        well = Observation('held', 'SIGINT', code=130, freed=0.5)
+        bad = Observation('held', 'SIGTERM', code=0, blocked=('mysql',))
+        page = table.render({(o.phase, o.fault): o for o in (well, bad)})
+        self.assertIn('2 of ', page)
+        self.assertIn('; 1 of them is bad', page)
+        self.assertIn('     - **0**\n', page)
+        self.assertIn('     - nothing. **HELD: mysql can not write', page)
+        self.assertIn('   * - held\n     - 0.5 s\n     - 130\n', page)
 
     def test_every_cell_of_the_fast_part_is_in_the_table(self):
         for phase, fault in FAST:

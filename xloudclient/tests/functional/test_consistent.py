@@ -219,6 +219,14 @@ class TestConsistent(ConsistentTestCase):
         self.consistent('--quiesce', 'sync', '--max-freeze', '1', expect=3)
         self.assertIn('as last time', self.last.stderr)
 
+    def test_a_hold_that_went_wrong_predicts_nothing(self):
+        row = self.consistent('--quiesce', 'sync', '--wait')
+        self.cloud.connection(self.user).image.update_image(
+            row['Snapshot ID'], xloud_reason='at the release: x (stuck)'
+        )
+        self.consistent('--quiesce', 'sync', '--wait')
+        self.assertNotIn('as last time', self.last.stderr)
+
     def test_an_unknown_host_key_is_said_with_the_line_that_accepts_it(self):
         words = self.reach(self.server)
         empty = self.home / 'empty'

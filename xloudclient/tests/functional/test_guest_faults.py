@@ -16,6 +16,7 @@ Each test breaks one thing while two locks are held, and sees from outside
 that they are gone in time.
 """
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -221,6 +222,14 @@ class GuestFaultTest(testscenarios.WithScenarios, FaultTest):
         self.guest.close()
         self.assert_nothing_left()
 
+    def test_supervisor_killed_before_anything_was_held(self) -> None:
+        self.guest = self.open(self.shell)
+        send(self.role('main'), KILL)
+        with contextlib.suppress(GuestLost, NotQuiesced):
+            self.guest.hold(self.sshd.quiescer('one'), {}, 20)
+            self.fail('nobody is there to hold it')
+        self.assertEqual([], [r for r in self.guest.release(9) if r.was_held])
+
     def test_timer_killed(self) -> None:
         self.break_role('timer', KILL, SOON)
         held = self.guest.verify(5)
@@ -290,8 +299,43 @@ class SlowGuestFaultTest(FaultTest):
         self.assert_proven_free()
 
 
+class LeftByAHolderTest(FaultTest):
+    def test_what_it_started_at_its_release_is_left_alone(self) -> None:
+        script = HOLDER.replace(
+            'release) break', 'release) sleep 98 9>&- & break'
+        )
+        self.guest = self.open('busybox ash')
+        self.guest.hold(self.sshd.quiescer('one', script), {}, 20)
+        (released,) = self.guest.release(20)
+        self.assertTrue(released.is_free, released)
+        self.guest.close()
+        self.assertEqual(1, len(self.sshd.processes('sleep 98')))
+
+
 class StubbornTest(FaultTest):
     shell = 'busybox ash'
+
+    def test_a_holder_that_hangs_when_it_is_asked_does_not_get_all_the_grace(
+        self,
+    ) -> None:
+        script = HOLDER.replace('verify) echo', 'verify) sleep 97; echo')
+        self.guest = self.open(self.shell, grace=60)
+        for name, text in (('one', HOLDER), ('two', script)):
+            self.guest.hold(self.sshd.quiescer(name, text), {}, 20)
+        one, two = self.guest.verify(1)
+        self.assertIsInstance(one, Evidence)
+        self.assertEqual('it did not answer within 1 s', two)
+        began = time.monotonic()
+        self.guest.release(30)
+        self.assertLess(time.monotonic() - began, 20)
+        self.assert_free(SOON)
+
+    def test_what_it_says_after_its_supervisor_was_killed_counts(self) -> None:
+        # a shell that has nobody to talk to goes on, and its exit tells so
+        script = HOLDER.replace('exec 9>&-', 'exec 9>&-; echo held; sleep 1')
+        self.hold_two(self.shell, script)
+        send(self.role('main'), KILL)
+        self.assert_proven_free()
 
     def test_a_holder_that_never_releases_is_ended(self) -> None:
         script = HOLDER.replace('release) break', 'release) sleep 99 9>&-')
@@ -299,7 +343,10 @@ class StubbornTest(FaultTest):
         self.guest = self.open(self.shell, grace=1)
         self.guest.hold(self.sshd.quiescer('one', script), {}, 20)
         (released,) = self.guest.release(20)
-        self.assertEqual('it was killed', released.reason[:13])
+        self.assertEqual(
+            'it had to be killed, and only it knows whether it released',
+            released.reason[:58],
+        )
         self.assertFalse(released.is_free)
         self.assertFalse(self.sshd.is_locked('one'))
         self.guest.close()

@@ -12,7 +12,9 @@
 
 """The mysql quiescer on a real MariaDB."""
 
+import contextlib
 import os
+import pathlib
 import shutil
 import time
 
@@ -89,6 +91,17 @@ class MysqlTestCase(quiescer_hook.HookTestCase):
             )
         )
         return process
+
+
+def sleeps(seconds):
+    """Processes of this machine that sleep so long."""
+    words = f'sleep\0{seconds}\0'.encode()
+    found = []
+    for path in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
+        with contextlib.suppress(OSError):
+            if path.read_bytes().endswith(words):
+                found.append(path.parent.name)
+    return found
 
 
 class TestMysqlHolds(MysqlTestCase):
@@ -523,6 +536,16 @@ class TestMysqlIsNotToBeHad(MysqlTestCase):
                 self.server.ask(self.server.writing)
                 self.assertIsNone(blocker.poll())
                 blocker.wait()
+
+    def test_what_bounds_the_wait_is_gone_when_it_is_over(self):
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                # no other process has a number like this
+                seconds = 10**6 + os.getpid()
+                hook = self.held(f'lock_wait_timeout={seconds}', shell=shell)
+                self.assertEqual([], sleeps(seconds))
+                self.assertEqual(0, hook.release())
 
     def test_a_statement_that_runs_long_is_not_even_hindered(self):
         blocker = self.in_another_session(

@@ -146,6 +146,17 @@ class TestRecovery(RecoveryTestCase):
         self.assertIn('openstack image delete i', done.reason)
         self.assertEqual(['r.jsonl'], self.journals)
 
+    def test_what_the_run_could_not_delete_is_deleted(self):
+        left = ['openstack image delete i']
+        self.dead(REQUEST, {'event': 'discarded', 'left': left})
+        self.assertEqual(State.RECOVERED, self.recover().state)
+        self.cloud.remove.assert_called_once_with(Requested('i'))
+
+    def test_what_the_run_deleted_is_not_looked_for(self):
+        self.dead(REQUEST, {'event': 'discarded', 'left': []})
+        self.assertEqual(State.RECOVERED, self.recover().state)
+        self.cloud.find_run.assert_not_called()
+
     def test_a_cloud_that_does_not_answer_leaves_it(self):
         self.dead(REQUEST)
         self.cloud.find_run.side_effect = ReplyLost('504')

@@ -89,6 +89,8 @@ class Client:
     def _command(self) -> list[str]:
         guest = self.subject.guest
         return [
+            # what runs the campaign in the background ignores SIGINT
+            *('env', '--default-signal'),
             *(sys.executable, '-m', 'openstackclient.shell'),
             *('server', 'snapshot', 'consistent', self.subject.name),
             *('-f', 'json', '--long', '--timeout', '90s'),

@@ -19,17 +19,20 @@ from xloudclient.consistency.errors import ExitCode
 from xloudclient.tests.functional.campaign.client import MAX_FREEZE_SECONDS
 from xloudclient.tests.functional.campaign.fault import LEASE_SECONDS, Fault
 from xloudclient.tests.functional.campaign.observation import Observation
+from xloudclient.tests.functional.campaign.phases import PHASES
 
 MARGIN_SECONDS = 5.0
+SIGNALS = ('SIGINT', 'SIGTERM', 'SIGHUP')
 CLAIMS = ('filesystem', 'application')
 
 
 def limit(fault: Fault) -> float:
     """Seconds after the fault by which nothing may be held any more.
 
-    Where the run can go on it may hold as long as it was allowed to.
+    Where the run can go on it may hold as long as it was allowed to. A hook
+    that hangs gets its --hook-timeout, once for each thing it is asked.
     """
-    if fault.group in ('The client', 'The way to the guest'):
+    if fault.group in ('The client', 'The way to the guest', 'Hooks'):
         return LEASE_SECONDS + MARGIN_SECONDS
     return MAX_FREEZE_SECONDS + MARGIN_SECONDS
 
@@ -78,9 +81,15 @@ def _endings(seen: Observation) -> list[str]:
         found.append('the client did not end')
     elif not is_documented(seen.code, seen.fault):
         found.append(f'undocumented exit code {seen.code}')
+    elif seen.code == 0 and seen.fault in SIGNALS and not _is_last(seen):
+        found.append('the signal changed nothing')
     if seen.has_traceback:
         found.append('a traceback')
     return found
+
+
+def _is_last(seen: Observation) -> bool:
+    return seen.phase == PHASES[-1].name
 
 
 def _next(seen: Observation, fault: Fault) -> list[str]:
@@ -116,36 +125,45 @@ def is_documented(code: int, fault: str) -> bool:
 
 
 def text(seen: Observation, fault: Fault) -> str:
-    """What the table says of a cell."""
-    if seen.note:
-        return f'not tried: {seen.note}'
-    parts = [
-        _freed(seen.freed),
-        'killed' if seen.code == -signal.SIGKILL else f'exit {seen.code}',
-        seen.recorded or (seen.claimed if seen.status else ''),
-        _left(seen, fault),
-    ]
+    """What became of a cell, in one line."""
+    locked, end, kept, left = cells(seen, fault)
+    return f'locked: {locked}; exit: {end}; class: {kept or "-"}; left: {left}'
+
+
+def cells(seen: Observation, fault: Fault) -> tuple[str, str, str, str]:
+    """What the table says: who was locked how long, the exit code, the class
+    that is kept, and what was left; what must not be is in bold type."""
     bad = problems(seen, fault)
-    return ', '.join(part for part in parts if part) + (
-        f'. **{"; ".join(bad)}**' if bad else ''
+    return (
+        _locked(seen.freed),
+        ending(seen),
+        seen.recorded or (seen.claimed if seen.status else ''),
+        _left(seen, fault) + (f'. **{"; ".join(bad)}**' if bad else ''),
     )
 
 
-def _freed(seconds: float | None) -> str:
+def ending(seen: Observation) -> str:
+    """The exit code, as the table has it."""
+    if seen.code is None:
+        return '?'
+    return 'killed' if seen.code == -signal.SIGKILL else str(seen.code)
+
+
+def _locked(seconds: float | None) -> str:
     if seconds is None:
-        return 'not held'
-    return f'freed {seconds:.1f} s' if seconds >= 0.1 else 'freed < 0.1 s'
+        return 'no'
+    return f'{seconds:.1f} s' if seconds >= 0.1 else '< 0.1 s'
 
 
 def _left(seen: Observation, fault: Fault) -> str:
     if not seen.left:
-        return 'nothing left'
+        return 'nothing'
     counted = collections.Counter(seen.left)
     names = ', '.join(
         name if count == 1 else f'{count} x {name}'
         for name, count in counted.items()
     )
-    return f'left: {names}{_cleared(seen, fault)}'
+    return f'{names}{_cleared(seen, fault)}'
 
 
 def _cleared(seen: Observation, fault: Fault) -> str:

@@ -138,14 +138,15 @@ class Cell:
     def _is_over(self) -> bool:
         """Whether all write again, or are given up; the client has ended."""
         self._ended = self._ended or time.monotonic()
+        self.seen.blocked = tuple(self.subject.silent_since(self._ended))
         is_late = time.monotonic() > self._ended + GIVE_UP_SECONDS
-        return is_late or not self.subject.silent_since(self._ended)
+        return is_late or not self.seen.blocked
 
     def _measure(self, began: float) -> None:
-        """See who is blocked, and until when each one was."""
-        self.seen.blocked = tuple(self.subject.silent_since(self._ended))
+        """See until when each one was blocked."""
         freed = [
-            one.freed_at(began) for one in self.subject.witnesses.values()
+            one.freed_at(began, self.subject.machine)
+            for one in self.subject.witnesses.values()
         ]
         times = [one - began for one in freed if one is not None]
         self.seen.freed = round(max(times), 2) if times else None

@@ -38,7 +38,9 @@ at() {{
     {body}
 }}
 trap '' PIPE
+trap 'exit 1' TERM
 at hold
+trap 'echo released; exit' TERM
 echo 'ready {{"gives": "application"}}'
 while IFS= read -r word; do
     case $word in

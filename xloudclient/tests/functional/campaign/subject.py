@@ -21,6 +21,7 @@ from typing import Any
 from xloudclient.tests.cloud import Cloud
 from xloudclient.tests.functional.campaign import processes
 from xloudclient.tests.functional.campaign.witness import (
+    MachineWitness,
     MariaWitness,
     RedisWitness,
     Witness,
@@ -46,6 +47,7 @@ class Subject:
         self.guest.start_mariadb()
         self.guest.start_postgresql()
         self.guest.start_redis()
+        self.machine = MachineWitness(self.guest)
         self.maria = MariaWitness(self.guest)
         self.witnesses: dict[str, Witness] = {
             'mysql': self.maria,
@@ -127,6 +129,6 @@ class Subject:
 
     def stop(self) -> None:
         """End its writers."""
-        for witness in self.witnesses.values():
+        for witness in (self.machine, *self.witnesses.values()):
             with contextlib.suppress(OSError):
                 witness.stop()

@@ -10,11 +10,10 @@
 #  License for the specific language governing permissions and limitations
 #  under the License.
 
-"""The table, for the documentation."""
+"""The page of the documentation: an overview, and a table for each fault."""
 
-import string
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from xloudclient.tests.functional.campaign import judge
 from xloudclient.tests.functional.campaign.fault import Fault
@@ -23,137 +22,195 @@ from xloudclient.tests.functional.campaign.observation import Observation
 from xloudclient.tests.functional.campaign.phases import PHASES
 
 Key = tuple[str, str]
-LETTERS = string.ascii_lowercase
+Results = Mapping[Key, Observation]
+WIDTH = 78
+COLUMNS = ('phase', 'locked', 'exit', 'class', 'left behind')
+WIDTHS = '14 14 10 14 48'
 HEAD = """\
-:orphan:
-
 .. tools/campaign writes this file: do not edit it.
 
-=======================
+==========================
 What happens when it fails
-=======================
+==========================
+
+Everything that can break was broken, at every step of a consistent snapshot,
+and what became of it was looked at from outside. This page is the result.
+
+What was done
+=============
+
+The cloud is a real one (the services of OpenStack, on one machine), and so
+are sshd, MariaDB, PostgreSQL and Redis in the guest. A run of ``openstack
+server snapshot consistent --wait --max-freeze 25s`` with ``mysql``, ``redis``
+and ``postgresql`` is brought into a *phase* and kept there; then a *fault*
+strikes. Two applications write to MariaDB and to Redis all the time: what is
+said of locks is what they saw. Pauses in which something that nobody locks
+could not write to the same disk either are the machine's, and do not count.
+What is said of the class was compared with the cloud's own record of when
+the disk was captured. What a run left behind was looked for in the cloud, in
+the guest and on the client's machine, and then the next run on the same
+server was started.
+
+A cell is bad, and says so in bold type, if
+
+* an application is locked longer than it may be: the lease (15 s) and 5 s
+  after the client or the way to the guest was lost, or a hook hangs;
+  ``--max-freeze`` (25 s) and 5 s where the run goes on;
+* a class is recorded although a row was written between the lock and the
+  capture, or nothing shows that it was held;
+* the exit code is not a documented one, or it is 6 (may still be blocked) and
+  somebody was left who could tell that nothing is;
+* a traceback is shown, or the client does not end;
+* the next run does not succeed, or does not clear what was left.
+
+.. code-block:: console
+
+   $ tools/campaign --fast                    # the telling cells
+   $ tools/campaign --phase held --fault 'ssh kill -9' --again
+   $ tools/campaign                           # all that has no result yet
+
+All of it takes hours; it can be interrupted, and goes on with the cells that
+have no result. In the end it writes this page. Its exit code is 1 if a cell is
+bad.
+
+Not in it, as tests of their own show it: a journal that was cut at any of its
+bytes, and a file system that is frozen when its holders are killed.
+
 """
-TEXT = """\
-Each cell of these tables was tried: a run of ``openstack server snapshot
-consistent`` was brought into the phase of the column, and then what the row
-says was done to it. The cloud is a real one (the services of OpenStack, on
-one machine), and so are sshd, MariaDB, PostgreSQL and Redis in the guest.
-Two applications wrote to MariaDB and to Redis all the time; what is said of
-locks is what they saw. What is said of claims was compared with the cloud's
-own record of when the disk was captured.
-
-``freed 0.2 s``
-    All could write again that long after the fault. Where the fault lets the
-    run go on, this is when the run released. ``not held``: nobody was kept
-    from writing after the fault.
-``exit 130``
-    The exit code; see ``openstack help server snapshot consistent``.
-``application``, ``crash``, ...
-    A snapshot was kept, and this class is recorded on it.
-``left``
-    What was left behind in the cloud, in the guest or here; whether the next
-    run on the server clears it was tried, too.
-``- (a)``
-    It makes no difference, or can't happen, in that phase: see the note.
-``.``
-    It was not tried yet.
-
-In no cell may an application be locked out longer than 15 s (the lease)
-after what held the lock was lost, and none may have a class that is claimed
-although a row was written between the lock and the capture. A cell in which
-it is so says so in bold type. ``tools/campaign`` makes these tables.
-
-Not in them, as tests of their own show it: a journal that was cut at any of
-its bytes, and a file system that is frozen when its holders are killed.
-
+PHASES_HEAD = """\
 Phases
 ======
+
 """
+OVERVIEW = """\
+Overview
+========
+
+{summary}
+
+A number is the exit code, ``killed`` is a client that was. A dash: it makes
+no difference in that phase, or can't happen, for the reason that is given
+below. A dot: not tried yet; ``tools/campaign`` does.
+
+"""
+DETAILS = """\
+How to read the tables
+======================
+
+``locked``
+    ``0.2 s``: all could write again that long after the fault. Where the
+    fault lets the run go on, this is when the run released. ``no``: nobody was
+    kept from writing after the fault.
+``exit``
+    See :doc:`exit-codes`.
+``class``
+    A snapshot was kept, and this class is recorded on it.
+``left behind``
+    And whether the next run on the server cleared it. A report in the guest
+    is what the supervisor did when nobody heard it: it tells the next run.
+
+"""
+NOBODY = (
+    'Nobody is left who could tell what such a holder released, so the run '
+    'says that it may still be blocked: exit code 6, on purpose.'
+)
+LEAVES = (
+    'What a hook of yours leaves in the background is not ended: it may be '
+    'the application that it started again.'
+)
 
 
-def render(results: Mapping[Key, Observation]) -> str:
+def render(results: Results) -> str:
     """Return the page.
 
     :param results: by phase and fault
     """
-    groups = dict.fromkeys(fault.group for fault in FAULTS)
-    parts = [_title(HEAD), TEXT, *map(_phase, _phases()), '']
-    for group in groups:
-        parts += _group(group, results)
-    return '\n'.join(parts)
+    parts = [HEAD, PHASES_HEAD, *_phases()]
+    parts += [OVERVIEW.format(summary=_summary(results)), *_overview(results)]
+    parts.append(DETAILS)
+    for group in dict.fromkeys(fault.group for fault in FAULTS):
+        parts.append(f'{group}\n{"=" * len(group)}\n\n')
+        for fault in FAULTS:
+            if fault.group == group:
+                parts += _fault(fault, results)
+    return ''.join(parts).rstrip('\n') + '\n'
 
 
-def _title(text: str) -> str:
-    """Make the lines around a title as long as it is."""
-    lines = text.splitlines()
-    length = max(len(one) for one in lines[-3:])
-    lines[-1] = lines[-3] = '=' * length
-    return '\n'.join(lines) + '\n'
+def _phases() -> Iterator[str]:
+    for one in PHASES:
+        yield f'{one.name}\n    {one.meaning[0].upper()}{one.meaning[1:]}.\n'
+    yield '\n'
 
 
-def _phases() -> list[tuple[str, str]]:
-    return [(one.name, one.meaning) for one in PHASES]
-
-
-def _phase(phase: tuple[str, str]) -> str:
-    return f'{phase[0]}\n    {phase[1][0].upper()}{phase[1][1:]}.'
-
-
-def _group(group: str, results: Mapping[Key, Observation]) -> list[str]:
-    faults = [fault for fault in FAULTS if fault.group == group]
-    phases = [
-        one.name
-        for one in PHASES
-        if any(one.name in fault.phases for fault in faults)
+def _summary(results: Results) -> str:
+    """Count the cells, and the bad ones."""
+    faults = {one.name: one for one in FAULTS}
+    cells = [(phase, one) for one in FAULTS for phase in one.phases]
+    tried = [
+        seen
+        for phase, fault in cells
+        if (seen := results.get((phase, fault.name)))
     ]
-    notes = _notes(faults, phases)
-    return [
-        group,
-        '=' * len(group),
-        '',
-        '.. list-table::',
-        '   :header-rows: 1',
-        '   :stub-columns: 1',
-        '',
-        *_row(['fault', *phases]),
-        *(
-            line
-            for one in faults
-            for line in _row(_cells(one, phases, results, notes))
-        ),
-        '',
-        *(f'\\{letter}: {note}.\n' for note, letter in notes.items()),
-    ]
-
-
-def _notes(faults: list[Fault], phases: list[str]) -> dict[str, str]:
-    """Return a letter for each reason why a cell is not tried."""
-    reasons = dict.fromkeys(
-        one.why_not for one in faults if set(phases) - set(one.phases)
+    bad = [one for one in tried if judge.problems(one, faults[one.fault])]
+    return textwrap.fill(
+        f'{len(tried)} of {len(cells)} cells were tried; '
+        f'{len(bad) or "none"} of them {"is" if len(bad) == 1 else "are"} '
+        'bad. In the tried cells applications were locked for '
+        f'{max((one.freed or 0 for one in tried), default=0):.1f} s after '
+        'the fault at most.',
+        WIDTH,
     )
-    return {one: f'- ({letter})' for one, letter in zip(reasons, LETTERS)}
 
 
-def _cells(
-    fault: Fault,
-    phases: list[str],
-    results: Mapping[Key, Observation],
-    notes: Mapping[str, str],
-) -> list[str]:
-    cells = [fault.name]
-    for phase in phases:
+def _overview(results: Results) -> Iterator[str]:
+    widths = '24' + ' 7' * len(PHASES)
+    yield from _table(widths, ('fault', *(one.name for one in PHASES)))
+    for fault in FAULTS:
+        yield from _row(
+            [
+                f'{fault.name}',
+                *(_code(one.name, fault, results) for one in PHASES),
+            ]
+        )
+    yield '\n'
+
+
+def _code(phase: str, fault: Fault, results: Results) -> str:
+    seen = results.get((phase, fault.name))
+    if phase not in fault.phases:
+        return '--'
+    if seen is None:
+        return '.'
+    code = judge.ending(seen)
+    return f'**{code}**' if judge.problems(seen, fault) else code
+
+
+def _fault(fault: Fault, results: Results) -> Iterator[str]:
+    yield f'{fault.name}\n{"-" * len(fault.name)}\n\n'
+    notes = [
+        NOBODY if fault.ends_witness else '',
+        LEAVES if fault.leaves else '',
+    ]
+    if len(fault.phases) < len(PHASES):
+        notes.append(f'Not in the other phases: {fault.why_not}.')
+    for note in filter(None, notes):
+        yield textwrap.fill(note, WIDTH) + '\n\n'
+    yield from _table(WIDTHS, COLUMNS)
+    for phase in fault.phases:
         seen = results.get((phase, fault.name))
-        if phase not in fault.phases:
-            cells.append(f'\\{notes[fault.why_not]}')
-        else:
-            cells.append(judge.text(seen, fault) if seen else '.')
-    return cells
+        cells = judge.cells(seen, fault) if seen else ('.',) * 4
+        yield from _row([phase, *cells])
+    yield '\n'
 
 
-def _row(cells: Iterable[str]) -> list[str]:
-    lines: list[str] = []
+def _table(widths: str, head: Iterable[str]) -> Iterator[str]:
+    yield '.. list-table::\n   :header-rows: 1\n   :stub-columns: 1\n'
+    yield f'   :widths: {widths}\n\n'
+    yield from _row(head)
+
+
+def _row(cells: Iterable[str]) -> Iterator[str]:
     for number, cell in enumerate(cells):
-        wrapped = textwrap.wrap(cell, 72, break_long_words=False)
-        lines.append(f'   {"  " if number else "* "}- {wrapped[0]}')
-        lines += [f'       {one}' for one in wrapped[1:]]
-    return lines
+        first, *rest = textwrap.wrap(cell, 72, break_long_words=False) or ['']
+        yield f'   {"  " if number else "* "}- {first}'.rstrip() + '\n'
+        yield from (f'       {one}\n' for one in rest)

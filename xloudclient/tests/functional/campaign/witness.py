@@ -18,6 +18,7 @@ when their server was restarted or their session was killed.
 
 import contextlib
 import itertools
+import os
 import socket
 import subprocess
 import threading
@@ -77,18 +78,28 @@ class Witness:
         last = self.acknowledged[-1:] or [0.0]
         return time.monotonic() - last[0] < GAP_SECONDS
 
-    def freed_at(self, since: float) -> float | None:
+    def freed_at(self, since: float, machine: 'Witness') -> float | None:
         """When it could write again after its last long pause.
 
+        :param machine: writes what nobody locks; as long as it was silent
+            too, the machine stood still
         :returns: monotonic time; None if there was none that ended after
             ``since``
         """
         gaps = [
             after
             for before, after in itertools.pairwise(list(self.acknowledged))
-            if after - before > GAP_SECONDS and after > since
+            if after - before > GAP_SECONDS
+            and after > since
+            and after - before - machine.silence(before, after) > GAP_SECONDS
         ]
         return gaps[-1] if gaps else None
+
+    def silence(self, begin: float, end: float) -> float:
+        """The longest time without a row between two moments."""
+        rows = [one for one in list(self.acknowledged) if begin < one < end]
+        times = itertools.pairwise([begin, *rows, end])
+        return max(after - before for before, after in times)
 
     def rows_between(self, begin: float, end: float) -> int:
         """How many rows were acknowledged in that time."""
@@ -130,6 +141,21 @@ class MariaWitness(Witness):
             self._process.kill()
             with contextlib.suppress(OSError, ValueError):
                 self._process.communicate()
+
+
+class MachineWitness(Witness):
+    """Writes to the guest's disk what no application has a part in."""
+
+    def _rows(self) -> Iterator[None]:
+        path = self.guest.home / 'machine'
+        with path.open('wb', buffering=0) as file:
+            for number in itertools.count():
+                os.pwrite(file.fileno(), f'{number}\n'.encode(), 0)
+                os.fsync(file.fileno())
+                yield
+
+    def close(self) -> None:
+        """Nothing has to be cut."""
 
 
 class RedisWitness(Witness):

@@ -18,7 +18,9 @@ import testtools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from xloudclient.consistency import evidence
 from xloudclient.consistency.errors import ExitCode
+from xloudclient.consistency.hold import VERIFY_SECONDS
 from xloudclient.consistency.outcome import Outcome, Status
 from xloudclient.consistency.plan import (
     Budget,
@@ -305,11 +307,34 @@ class TestFailures(testtools.TestCase):
         )
         self.assertIn('MAY STILL BE BLOCKED', outcome.message)
 
+    def test_a_release_that_went_wrong_is_recorded(self):
+        world, outcome = self.codes(
+            ExitCode.RELEASE_FAILED, {'release': End.BADLY}
+        )
+        reason = 'at the release: sync (stuck); mysql (stuck)'
+        self.assertEqual(reason, world.recorded['xloud_reason'])
+        self.assertEqual(reason, outcome.reason)
+        # so that no hold is predicted from it
+        self.assertNotIn(reason, evidence.AS_PLANNED)
+
     def test_the_post_of_a_pair_that_fails_is_a_failed_release(self):
         self.codes(ExitCode.RELEASE_FAILED, {'post': End.BADLY})
 
 
 class TestWhateverEndsIt(testtools.TestCase):
+    def test_no_hook_keeps_the_others_waiting_longer_than_a_hook_may(self):
+        for hook, expected in ((4.0, 4.0), (30.0, VERIFY_SECONDS)):
+            world, given = fakes.World(), []
+            verify = world.verify
+
+            def note(timeout, verify=verify, given=given):
+                given.append(timeout)
+                return verify(timeout)
+
+            world.verify = note
+            run(world, budget=Budget(hook=hook))
+            self.assertEqual([expected], given)
+
     def test_a_journal_that_is_not_written_stops_it_before_any_hook(self):
         world = fakes.World()
         world.write = lambda event, **fields: event != 'owed'

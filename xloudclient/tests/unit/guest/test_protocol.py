@@ -108,6 +108,35 @@ class JudgementTest(testtools.TestCase):
             self.assert_not_free('fsfreeze', line)
             self.assertTrue(released('mysql', line).is_free)
 
+    def test_one_that_was_ended_by_force_and_says_no_more_is_told_so(
+        self,
+    ) -> None:
+        for line, how in (
+            ('killed 137 no', 'it had to be killed'),
+            ('terminated 143 no', 'it had to be terminated'),
+            ('terminated 1 no', 'it had to be terminated'),
+            ('asked 137 no', 'it was ended by signal 9'),
+        ):
+            self.assertEqual(
+                f'{how}, and only it knows whether it released',
+                released('x', line).reason,
+            )
+
+    def test_one_that_ends_before_it_was_ready_says_that_it_holds_nothing(
+        self,
+    ) -> None:
+        for line, is_free in (
+            ('terminated 1 no', True),
+            ('asked 75 no', True),
+            ('terminated 6 no', False),
+            ('terminated 143 no', False),
+            ('killed 137 no', False),
+        ):
+            talk = Conversation()
+            child = talk.add('redis')
+            talk.hear(f'done 1 {line}')
+            self.assertEqual(is_free, child.released().is_free, line)
+
     def test_a_stuck_one_is_not_free(self) -> None:
         self.assert_not_free('mysql', 'stuck unknown no')
 
@@ -146,6 +175,17 @@ class JudgementTest(testtools.TestCase):
         self.assertEqual('', child.ended)
         self.assertTrue(talk.apply_report('other', lines))
         self.assertTrue(child.released().is_free)
+
+    def test_one_that_the_report_does_not_know_never_started(self) -> None:
+        talk = Conversation()
+        held, unheard = talk.add('x'), talk.add('y')
+        talk.hear('ready 1')
+        talk.apply_report('mine', ['run mine', 'why w'])
+        self.assertFalse(held.released().is_free)
+        self.assertEqual(
+            (True, False),
+            (unheard.released().is_free, unheard.released().was_held),
+        )
 
 
 class RefusalTest(testtools.TestCase):
