@@ -175,6 +175,9 @@ class Run:
         )
 
     def _rehearse(self) -> None:
+        """Hold as long as a capture would take."""
+        if not self.hold.is_holding:
+            return
         seconds = self._predicted.seconds or REHEARSAL_SECONDS
         self.world.clock.wait(min(seconds, self._remaining()))
         self._remaining()
@@ -223,6 +226,8 @@ class Run:
 
     def _conclude_snapshot(self) -> None:
         """Claim the snapshot, or discard one of too low a class."""
+        if self.plan.rehearse and not self.progress.failure:
+            self.progress.proof = self._prove()
         if not self.progress.captured_at:
             return
         proof = self.progress.proof = self._prove()
@@ -269,8 +274,7 @@ class Run:
         state = self.plan.target.state
         if not state.is_writing:
             return prove_idle(state, self.settling.state_now())
-        parts = len(self.taking.requested.volume_snapshots)
-        if parts != len(self.plan.captured_volumes):
+        if self._is_incomplete():
             return Proof(
                 Consistency.NONE, 'a volume was attached or detached meanwhile'
             )
@@ -278,6 +282,13 @@ class Run:
         if isinstance(self.progress.failure, OutOfTime):
             lapses.append('released before the capture: out of time')
         return prove(self.plan, self.facts, self.hold.holders, lapses)
+
+    def _is_incomplete(self) -> bool:
+        """Whether the snapshot holds other volumes than were planned."""
+        if self.plan.rehearse:
+            return False
+        parts = len(self.taking.requested.volume_snapshots)
+        return parts != len(self.plan.captured_volumes)
 
     # Time
 
