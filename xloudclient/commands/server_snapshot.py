@@ -175,6 +175,7 @@ class CreateConsistentServerSnapshot(SnapshotServers):
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         options.add_snapshot(parser, data_volumes_by_default=True)
         guest_options.add_quiescing(parser)
+        guest_options.add_lower_class(parser)
         guest_options.add_hooks(parser)
         guest_options.add_guest_access(parser)
         options.add_run(parser)

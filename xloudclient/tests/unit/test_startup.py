@@ -33,10 +33,11 @@ WITH_COMMANDS = AT_IMPORT | {
     'xloudclient.commands.guest_options',
     'xloudclient.commands.options',
     'xloudclient.commands.server_snapshot',
+    'xloudclient.commands.server_snapshot_check',
     'xloudclient.i18n',
 }
 
-LIMIT = 8
+LIMIT = 9
 
 # Loads the client as its shell does, without our entry points, and then
 # ours; prints what each of the two steps added to sys.modules.
