@@ -191,7 +191,10 @@ def prepare(client_manager: Any, options: Options, verbosity: int) -> Wired:
     conn = client_manager.sdk_connection
     cloud = OpenStack(conn)
     planned = planner.Planner(options, wanted, cloud, conn.current_project_id)
-    prepared = [planned.plan(one) for one in planned.find(options.servers)]
+    prepared = [
+        planned.within_quota(planned.plan(one))
+        for one in planned.find(options.servers)
+    ]
     return Wired(prepared, conn, cloud, options, progress)
 
 

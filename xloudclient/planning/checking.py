@@ -125,7 +125,9 @@ class _Check:
         if self.plan.needs_guest:
             yield from self._guest()
         yield from self._hooks()
-        yield prediction.hold(self.plan, self.prepared.measured_ms, self.facts)
+        if not self.plan.is_auto:
+            measured = self.prepared.measured_ms
+            yield prediction.hold(self.plan, measured, self.facts)
         yield from self._looked_at('host', self._host)
         yield from self._looked_at('image quota', self._image_quota)
         yield from self._looked_at('volume quota', self._volume_quota)

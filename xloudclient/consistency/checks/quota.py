@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from xloudclient.consistency.checks.cloud import VolumeDetails
 from xloudclient.consistency.checks.finding import Finding, ok, problem
-from xloudclient.consistency.errors import CaptureFailed, NotQuiesced
+from xloudclient.consistency.errors import NotQuiesced
 from xloudclient.consistency.plan import Kind, Plan
 
 
@@ -37,8 +37,17 @@ class Allowance:
         return self.limit < 0 or self.used + more <= self.limit
 
     def __str__(self) -> str:
-        limit = 'no limit' if self.limit < 0 else str(self.limit)
-        return f'{self.used} of {limit}'
+        if self.limit < 0:
+            return f'{self.used}, without a limit'
+        return f'{self.used} of {self.limit}'
+
+
+#: What Glance looks at when an upload begins, and then only at what is used
+#: already (``glance/quota/keystone.py``).
+_AT_UPLOAD = {
+    'image_size_total': 'MiB of images',
+    'image_count_uploading': 'uploads under way',
+}
 
 
 def images(plan: Plan, allowances: Mapping[str, Allowance]) -> Finding:
@@ -50,26 +59,15 @@ def images(plan: Plan, allowances: Mapping[str, Allowance]) -> Finding:
     check = 'image quota'
     count = allowances.get('image_count_total')
     if count and not count.has_room_for(1):
-        return problem(
-            check,
-            CaptureFailed(
-                f'the project has {count} images',
-                'Delete images, or ask for a higher limit.',
-            ),
-        )
-    # Glance looks at these when an upload begins, and only at what is used
-    # already (glance/quota/keystone.py).
-    for key, what in (
-        ('image_size_total', 'MiB of images'),
-        ('image_count_uploading', 'uploads under way'),
-    ):
+        return problem(check, _used_up('images', count))
+    is_uploaded = plan.target.kind is Kind.IMAGE
+    for key, what in _AT_UPLOAD.items() if is_uploaded else ():
         one = allowances.get(key)
-        is_full = one is not None and not one.has_room_for(0)
-        if is_full and plan.target.kind is Kind.IMAGE:
-            return problem(
-                check, CaptureFailed(f'the project has {one} {what}')
-            )
-    return ok(check, f'{count} images' if count else 'none can be seen')
+        if one and not one.has_room_for(0):
+            return problem(check, _used_up(what, one, 0))
+    return ok(
+        check, f'{count} images' if count else 'this cloud tells of none'
+    )
 
 
 def volume_snapshots(
@@ -91,14 +89,16 @@ def volume_snapshots(
             what, _, type_name = key.partition('_')
             of_type = f' of type {type_name}' if type_name else ''
             return problem(
-                check,
-                NotQuiesced(
-                    f'{one} {_WORDS[what]}{of_type} are used and {more} more '
-                    'are needed',
-                    'Delete volume snapshots, or ask for a higher quota.',
-                ),
+                check, _used_up(f'{_WORDS[what]}{of_type}', one, more)
             )
-    return ok(check, ', '.join(_told(allowances, needs)))
+    return ok(check, '; '.join(_told(allowances, needs)))
+
+
+def _used_up(what: str, one: Allowance, more: int = 1) -> NotQuiesced:
+    return NotQuiesced(
+        f'the quota of {what} is used up: {one}, and {more} more',
+        'Delete what is not needed, or ask for a higher quota.',
+    )
 
 
 _WORDS = {'snapshots': 'volume snapshots', 'gigabytes': 'gigabytes'}
@@ -119,4 +119,4 @@ def _told(
 ) -> Iterator[str]:
     for key, what in _WORDS.items():
         if key in allowances:
-            yield f'{needs[key]} more {what}, {allowances[key]} used'
+            yield f'{what}: {allowances[key]}, and {needs[key]} more'

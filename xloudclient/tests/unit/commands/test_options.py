@@ -27,7 +27,7 @@ import testtools
 from openstackclient import shell
 
 from xloudclient import wiring
-from xloudclient.commands import server_snapshot
+from xloudclient.commands import server_snapshot, server_snapshot_check
 from xloudclient.consistency.errors import Failure
 
 AUTH = ['--os-auth-type', 'none', '--os-endpoint', 'http://127.0.0.1:9']
@@ -123,6 +123,17 @@ class TestOptions(testtools.TestCase):
             )
             tested = {words.split(' ')[0] for words in OPTIONS[command]}
             self.assertEqual(ours - formatters, tested)
+
+    def test_check_takes_what_is_said_of_the_guest(self):
+        cls = server_snapshot_check.CheckServerSnapshot
+        ours = _options(cls(mock.Mock(), None).get_parser('x'))
+        formatters = _options(
+            server_snapshot.FailureLister(mock.Mock(), None).get_parser('x')
+        )
+        wanted = {words.split(' ')[0] for words in CONSISTENT}
+        wanted -= {'--discard-lower', '--rehearse'}
+        wanted |= {'--data-volumes', '--no-data-volumes', '--concurrency'}
+        self.assertEqual(wanted, ours - formatters)
 
     def test_wrong_values_are_usage_errors(self):
         for words in (
