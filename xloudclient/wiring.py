@@ -23,10 +23,12 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent import futures
 from typing import Any
 
 from xloudclient import recording
 from xloudclient.cloud.project import OpenStack
+from xloudclient.consistency.checks.finding import Report
 from xloudclient.consistency.conclusion import refused
 from xloudclient.consistency.errors import (
     ExitCode,
@@ -48,6 +50,7 @@ from xloudclient.local.progress import Progress
 from xloudclient.local.signals import Interruption, interruptible
 from xloudclient.local.turns import Turns
 from xloudclient.planning import planner, steps
+from xloudclient.planning.checking import Checker
 from xloudclient.planning.wanted import Options, Wanted
 from xloudclient.recovery import Recovered, Recovery
 
@@ -58,6 +61,7 @@ __all__ = (
     'Failure',
     'Misuse',
     'Wired',
+    'check',
     'exit_code',
     'prepare',
     'recover',
@@ -188,8 +192,31 @@ def prepare(client_manager: Any, options: Options, verbosity: int) -> Wired:
     conn = client_manager.sdk_connection
     cloud = OpenStack(conn)
     planned = planner.Planner(options, wanted, cloud, conn.current_project_id)
-    prepared = [planned.plan(one) for one in planned.find(options.servers)]
+    prepared = [
+        planned.within_quota(planned.plan(one))
+        for one in planned.find(options.servers)
+    ]
     return Wired(prepared, conn, cloud, options, progress)
+
+
+def check(client_manager: Any, options: Options) -> list[Report]:
+    """Tell what snapshots would run into; nothing is changed.
+
+    :raises Failure: the options make no sense, or name no server
+    """
+    wanted = Wanted.of(options)
+    conn = client_manager.sdk_connection
+    cloud = OpenStack(conn)
+    project_id = conn.current_project_id
+    planned = planner.Planner(options, wanted, cloud, project_id)
+    servers = planned.find(options.servers)
+    prepared = [planned.plan(one) for one in servers]
+    with interruptible(_insist) as interruption:
+        clock = SystemClock(interruption)
+        folder = runs_folder(os.environ)
+        checker = Checker(cloud, project_id, folder, clock)
+        with futures.ThreadPoolExecutor(options.concurrency) as pool:
+            return list(pool.map(checker.check, prepared, servers))
 
 
 def _insist() -> None:
@@ -220,6 +247,6 @@ def _guest(prepared: planner.Prepared) -> Guest:
     return SshGuest(prepared.guest, plan.run_id, grace=grace)
 
 
-def exit_code(outcomes: Sequence[Outcome | Recovered]) -> ExitCode:
+def exit_code(outcomes: Sequence[Outcome | Recovered | Report]) -> ExitCode:
     """The most urgent code of several servers or runs."""
     return most_urgent([outcome.exit_code for outcome in outcomes])

@@ -165,6 +165,28 @@ class Servers:
             )
         )
 
+    def tasks_on(self, host_id: str) -> dict[str, str]:
+        """Return the tasks of this project's servers on a compute host.
+
+        :returns: name of each server that has one -> its task; those of
+            other projects are not seen
+        """
+        return {
+            server['name']: server['OS-EXT-STS:task_state']
+            for server in self._all()
+            if server['hostId'] == host_id and server['OS-EXT-STS:task_state']
+        }
+
+    def _all(self) -> Iterator[dict[str, Any]]:
+        marker: dict[str, str] = {}
+        while True:
+            with translated():
+                page = self._get('/servers/detail', **marker)
+            yield from page['servers']
+            if not page.get('servers_links'):
+                return
+            marker = {'marker': page['servers'][-1]['id']}
+
     def create_image(
         self, server_id: str, name: str, properties: Mapping[str, str]
     ) -> str:

@@ -83,15 +83,21 @@ class Images:
             self.matching(name=f'eq:{name}', owner=project_id, limit='1')
         )
 
-    def last_hold_ms(self, server_id: str, project_id: str) -> int | None:
-        """Return how long the server was held for its last snapshot."""
-        for image in self.matching(
+    def latest_of(
+        self, server_id: str, project_id: str
+    ) -> list[dict[str, Any]]:
+        """Return the server's last ten snapshots, the newest first."""
+        return self.matching(
             instance_uuid=server_id,
             image_type='snapshot',
             owner=project_id,
             sort='created_at:desc',
             limit='10',
-        ):
+        )
+
+    def last_hold_ms(self, server_id: str, project_id: str) -> int | None:
+        """Return how long the server was held for its last snapshot."""
+        for image in self.latest_of(server_id, project_id):
             held = image.get('xloud_frozen_ms', '')
             if image.get('xloud_reason', '') not in evidence.AS_PLANNED:
                 # what went wrong says nothing of the next hold

@@ -21,7 +21,9 @@ from openstack import connection
 
 from xloudclient.cloud.compute import Servers
 from xloudclient.cloud.images import Images, mapped_snapshots
+from xloudclient.cloud.quotas import Quotas
 from xloudclient.cloud.volumes import VolumeSnapshots
+from xloudclient.consistency.checks.cloud import AGENT, is_yes
 from xloudclient.consistency.errors import CloudError, Refused, ReplyLost
 from xloudclient.consistency.plan import GuestState, Kind, Plan, Target
 from xloudclient.consistency.ports import Requested
@@ -35,6 +37,7 @@ class OpenStack:
         self.servers = Servers(conn)
         self.images = Images(conn)
         self.volumes = VolumeSnapshots(conn)
+        self.quotas = Quotas(conn)
 
     @property
     def place(self) -> str:
@@ -47,21 +50,25 @@ class OpenStack:
     def has_agent(self, server: Mapping[str, Any], target: Target) -> bool:
         """Whether Nova freezes this server through its guest agent.
 
-        The property is on the image it was booted from; if that can't be
-        seen, it counts as not set.
+        If the image's properties can't be seen, it counts as not set.
         """
         try:
-            if target.kind is Kind.IMAGE:
-                image = self.images.get(server['image']['id']) or {}
-            else:
-                image = self.volumes.image_properties(target.volumes[0].id)
-        except (CloudError, IndexError):
+            return is_yes(self.boot_properties(server, target), AGENT)
+        except CloudError:
             return False
-        return str(image.get('hw_qemu_guest_agent', '')).lower() in (
-            'yes',
-            'true',
-            '1',
-        )
+
+    def boot_properties(
+        self, server: Mapping[str, Any], target: Target
+    ) -> Mapping[str, Any]:
+        """Return the properties of the image that a server was booted from.
+
+        Of one that is gone, or of a volume that no image was put on: none.
+        """
+        if target.kind is Kind.IMAGE:
+            return self.images.get(server['image']['id']) or {}
+        if not target.volumes:
+            return {}
+        return self.volumes.image_properties(target.volumes[0].id)
 
     def request(self, plan: Plan, properties: Mapping[str, str]) -> Requested:
         try:

@@ -21,6 +21,7 @@ from openstack import connection
 from openstack import exceptions as sdk_exceptions
 
 from xloudclient.cloud.errors import translated
+from xloudclient.consistency.checks.cloud import VolumeDetails
 from xloudclient.consistency.errors import CloudError, ReplyLost
 
 #: Seconds to wait until a snapshot that is being made can be deleted.
@@ -97,12 +98,25 @@ class VolumeSnapshots:
 
     def image_properties(self, volume_id: str) -> dict[str, Any]:
         """Return the properties of the image that a volume was made from."""
+        found = self._volume(volume_id).get('volume_image_metadata') or {}
+        return dict(found)
+
+    def details(self, volume_id: str) -> VolumeDetails:
+        """Describe a volume that is to be captured."""
+        volume = self._volume(volume_id)
+        return VolumeDetails(
+            volume_id,
+            volume['size'],
+            volume.get('volume_type') or '',
+            len(volume['attachments']),
+        )
+
+    def _volume(self, volume_id: str) -> dict[str, Any]:
         with translated():
             response = self._conn.block_storage.get(f'/volumes/{volume_id}')
             sdk_exceptions.raise_from_response(response)
-            volume = response.json()['volume']
-            found: dict[str, Any] = volume.get('volume_image_metadata') or {}
-            return found
+            volume: dict[str, Any] = response.json()['volume']
+            return volume
 
     def mark(self, snapshot_id: str, metadata: Mapping[str, str]) -> None:
         """Add metadata to a snapshot."""

@@ -15,6 +15,7 @@
 
 import argparse
 
+from xloudclient.commands import options
 from xloudclient.commands.options import at_least_one, duration
 from xloudclient.i18n import _
 
@@ -47,14 +48,6 @@ def add_quiescing(parser: argparse.ArgumentParser) -> None:
         ),
     )
     parser.add_argument(
-        '--discard-lower',
-        action='store_true',
-        help=_(
-            'Delete a snapshot of a lower class than required again '
-            '(default: keep it, labelled)'
-        ),
-    )
-    parser.add_argument(
         '--on-error',
         metavar='<policy>',
         choices=('fail', 'continue'),
@@ -72,6 +65,18 @@ def add_quiescing(parser: argparse.ArgumentParser) -> None:
         help=_(
             'Longest time from the first lock requested to the last '
             'released (default: 60s)'
+        ),
+    )
+
+
+def add_lower_class(parser: argparse.ArgumentParser) -> None:
+    """Options on a snapshot that has the class, or does not."""
+    parser.add_argument(
+        '--discard-lower',
+        action='store_true',
+        help=_(
+            'Delete a snapshot of a lower class than required again '
+            '(default: keep it, labelled)'
         ),
     )
     parser.add_argument(
@@ -247,7 +252,21 @@ def _add_address(parser: argparse.ArgumentParser) -> None:
 def leave_guest_alone(parser: argparse.ArgumentParser) -> None:
     """Give a command without a guest the defaults of the options it lacks."""
     lacking = argparse.ArgumentParser(add_help=False)
-    for add in (add_quiescing, add_hooks, add_guest_access):
+    for add in (
+        add_quiescing,
+        add_lower_class,
+        add_hooks,
+        add_guest_access,
+    ):
         add(lacking)
     parser.set_defaults(**vars(lacking.parse_args([])))
     parser.set_defaults(quiescers=['none'])
+
+
+def leave_snapshot_alone(parser: argparse.ArgumentParser) -> None:
+    """Give a command that takes none the defaults of the options it lacks."""
+    lacking = argparse.ArgumentParser(add_help=False)
+    options.add_snapshot(lacking, data_volumes_by_default=True)
+    options.add_run(lacking)
+    add_lower_class(lacking)
+    parser.set_defaults(**vars(lacking.parse_args([])))

@@ -166,10 +166,10 @@ def add_snapshot(
             '(implies --wait)'
         ),
     )
-    _add_data_volumes(parser, data_volumes_by_default)
+    add_data_volumes(parser, data_volumes_by_default)
 
 
-def _add_data_volumes(
+def add_data_volumes(
     parser: argparse.ArgumentParser, by_default: bool
 ) -> None:
     default = _('default') if by_default else _('not by default')
@@ -219,6 +219,15 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help=_('Print the plan and touch nothing, not even the guest'),
     )
+    add_concurrency(parser)
+    parser.add_argument(
+        '--events',
+        metavar='<file>',
+        help=_('Write each step as one JSON line to this file'),
+    )
+
+
+def add_concurrency(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--concurrency',
         metavar='<n>',
@@ -226,11 +235,6 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         default=8,
         help=_(
             'Servers at a time; never more than one image-backed server of '
-            'the same compute host (default: 8)'
+            'the same compute host is captured (default: 8)'
         ),
-    )
-    parser.add_argument(
-        '--events',
-        metavar='<file>',
-        help=_('Write each step as one JSON line to this file'),
     )

@@ -24,13 +24,13 @@ from typing import Any
 
 from xloudclient.consistency.errors import NotQuiesced
 from xloudclient.consistency.plan import Consistency, Plan, Quiescer
+from xloudclient.consistency.ports import GuestFacts
 
 
-def resolve(plan: Plan, found: Mapping[str, Any], may_freeze: bool) -> Plan:
+def resolve(plan: Plan, found: Mapping[str, Any], facts: GuestFacts) -> Plan:
     """Replace ``auto`` by what was found in the guest.
 
     :param found: what the ``probe`` script printed
-    :param may_freeze: file systems can be frozen here
     :raises NotQuiesced: something runs that no quiescer here knows
     """
     databases, others = found.get('databases'), found.get('other')
@@ -43,6 +43,8 @@ def resolve(plan: Plan, found: Mapping[str, Any], may_freeze: bool) -> Plan:
             'Name your own holding hook with --quiesce ./FILE, or name what '
             'is to be quiesced.',
         )
+    # where Nova has an agent freeze, it also thaws: see Target.has_agent
+    may_freeze = facts.may_freeze and not plan.target.has_agent
     names = ['sync', *(['fsfreeze'] if may_freeze else [])]
     chosen = (
         *_databases(plan, databases),

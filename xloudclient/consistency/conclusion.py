@@ -72,10 +72,6 @@ def _worst(plan: Plan, hold: Hold, progress: Progress) -> Failure | None:
         return _unrecorded(progress) or progress.failure
     if problems:
         return problems[0]
-    lost = [one for one in hold.holders if not one.is_proven]
-    if plan.rehearse and lost:
-        names = ', '.join(one.quiescer.name for one in lost)
-        return LowerClass(f'the rehearsal lost what it held: {names}')
     proof = progress.proof
     if proof and proof.consistency < plan.required:
         return LowerClass(

@@ -76,8 +76,8 @@ class Progress:
 class Outcome:
     """One row of the result.
 
-    :param consistency: the class that was proven and recorded; None if there
-        is no snapshot
+    :param consistency: the class that was proven and recorded, of a
+        rehearsal the one that was proven; None if there is no snapshot
     :param frozen_seconds: from the first lock requested to the last
         released; None if nothing was held
     :param captured_at: ISO 8601 UTC, when it was first seen captured

@@ -68,17 +68,20 @@ class GuestFacts:
     :param root_disks: kernel names of the disks under ``/``
     :param serials: kernel name of each disk -> its serial number
     :param used_bytes: bytes in use on the root file system; 0 if unknown
-    :param may_freeze: the supervisor is root, and the guest is another
-        machine than this one
+    :param is_root: the supervisor is
+    :param may_freeze: it is, and the guest is another machine than this one
     :param server_id: the server that this guest says it is; '' if it can't
+    :param is_taken: a run is at work in it; only a look tells
     """
 
     boot_id: str = ''
     root_disks: tuple[str, ...] = ()
     serials: Mapping[str, str] = dataclasses.field(default_factory=dict)
     used_bytes: int = 0
+    is_root: bool = False
     may_freeze: bool = False
     server_id: str = ''
+    is_taken: bool = False
 
 
 class HookState(enum.StrEnum):

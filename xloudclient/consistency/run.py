@@ -20,7 +20,7 @@ import dataclasses
 import logging
 from collections.abc import Callable
 
-from xloudclient.consistency import auto, evidence, forecast
+from xloudclient.consistency import auto, evidence, fitness, forecast
 from xloudclient.consistency.conclusion import conclude
 from xloudclient.consistency.errors import (
     CaptureFailed,
@@ -114,11 +114,11 @@ class Run:
         if self.plan.needs_guest:
             self.world.reporter.step('connecting', address=self.plan.address)
             self.facts = self._open_guest()
-        self._check_identity()
+        fitness.check_identity(self.plan, self.facts)
         if self.plan.is_auto:
             self._resolve_auto()
         if self.plan.quiescers:
-            self._check_freeze()
+            fitness.check_freeze(self.plan, self.facts)
             self._predict()
 
     def _open_guest(self) -> GuestFacts:
@@ -131,21 +131,12 @@ class Run:
             self._remaining()
             raise NotQuiesced(f"can't reach the guest: {error}") from error
 
-    def _check_identity(self) -> None:
-        """An address may lead to another machine than the server."""
-        says = self.facts.server_id
-        if says and says != self.plan.target.id.lower():
-            raise NotQuiesced(
-                f'the guest at {self.plan.address} is another server ({says})'
-            )
-
     def _resolve_auto(self) -> None:
         try:
             found = self.world.guest.probe(PROBE_SECONDS)
         except (GuestLost, TimeoutError) as error:
             raise NotQuiesced(f"can't look into the guest: {error}") from error
-        may_freeze = self.facts.may_freeze and not self.plan.target.has_agent
-        self.plan = auto.resolve(self.plan, found, may_freeze)
+        self.plan = auto.resolve(self.plan, found, self.facts)
         for part in (
             self.hold,
             self.hold.hooks,
@@ -155,16 +146,6 @@ class Run:
             part.plan = self.plan
         names = [one.name for one in self.plan.quiescers]
         self.world.reporter.step('found', quiescers=names)
-
-    def _check_freeze(self) -> None:
-        """Never freeze what we ourselves write to, or can't thaw."""
-        asked = any(one.name == 'fsfreeze' for one in self.plan.quiescers)
-        if asked and not self.facts.may_freeze:
-            raise NotQuiesced(
-                "file systems can't be frozen in this guest",
-                'That needs root there (sudo without a password), and a '
-                'guest that is another machine than this one.',
-            )
 
     def _predict(self) -> None:
         self._predicted = forecast.predict(
@@ -176,6 +157,9 @@ class Run:
         )
 
     def _rehearse(self) -> None:
+        """Hold as long as a capture would take."""
+        if not self.hold.is_holding:
+            return
         seconds = self._predicted.seconds or REHEARSAL_SECONDS
         self.world.clock.wait(min(seconds, self._remaining()))
         self._remaining()
@@ -224,6 +208,8 @@ class Run:
 
     def _conclude_snapshot(self) -> None:
         """Claim the snapshot, or discard one of too low a class."""
+        if self.plan.rehearse and not self.progress.failure:
+            self.progress.proof = self._prove()
         if not self.progress.captured_at:
             return
         proof = self.progress.proof = self._strained(self._prove())
@@ -270,8 +256,7 @@ class Run:
         state = self.plan.target.state
         if not state.is_writing:
             return prove_idle(state, self.settling.state_now())
-        parts = len(self.taking.requested.volume_snapshots)
-        if parts != len(self.plan.captured_volumes):
+        if self._is_incomplete():
             return Proof(
                 Consistency.NONE, 'a volume was attached or detached meanwhile'
             )
@@ -287,6 +272,13 @@ class Run:
             return proof
         what = '; '.join(self.hold.strains)
         return dataclasses.replace(proof, reason=f'at the release: {what}')
+
+    def _is_incomplete(self) -> bool:
+        """Whether the snapshot holds other volumes than were planned."""
+        if self.plan.rehearse:
+            return False
+        parts = len(self.taking.requested.volume_snapshots)
+        return parts != len(self.plan.captured_volumes)
 
     # Time
 

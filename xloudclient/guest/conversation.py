@@ -24,6 +24,8 @@ from xloudclient.consistency.ports import GuestFacts
 from xloudclient.consistency.text import printable
 from xloudclient.guest.child import VERBS, Child
 
+#: What the supervisor tells of the guest.
+FACTS = ('boot', 'uid', 'used', 'serial', 'root', 'server', 'taken')
 #: As many facts (disks, lines of a report) as are kept.
 MOST_FACTS = 1000
 #: What the supervisor says of a child that it could not start.
@@ -74,7 +76,7 @@ class Conversation:
         child = self.children.get(int(number) if number.isdecimal() else 0)
         if child is not None and verb in VERBS:
             VERBS[verb](child, text)
-        elif verb in ('boot', 'uid', 'used', 'serial', 'root', 'server'):
+        elif verb in FACTS:
             self._keep(self.facts, (verb, *rest.split()))
         elif verb == 'report':
             self._keep(self.report, rest)
@@ -101,6 +103,7 @@ class Conversation:
             to be frozen
         """
         boot_id = self._first('boot')
+        is_root = self._first('uid') == '0'
         used = self._first('used')
         root = [name for (name, *_) in self._all('root', 1)]
         return GuestFacts(
@@ -108,8 +111,10 @@ class Conversation:
             root_disks=tuple(dict.fromkeys(root)),
             serials={name: one for (name, one, *_) in self._all('serial', 2)},
             used_bytes=_kibibytes(used),
-            may_freeze=self._first('uid') == '0' and boot_id != own_boot_id,
+            is_root=is_root,
+            may_freeze=is_root and boot_id != own_boot_id,
             server_id=self._first('server').lower(),
+            is_taken=bool(self._all('taken', 0)),
         )
 
     def _all(self, key: str, least: int) -> list[tuple[str, ...]]:

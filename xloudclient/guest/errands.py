@@ -17,10 +17,10 @@ import json
 import math
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from xloudclient.consistency.errors import NotQuiesced
+from xloudclient.consistency.errors import Busy, Failure, NotQuiesced
 from xloudclient.consistency.plan import Hook
 from xloudclient.consistency.ports import HookOutcome, HookState
 from xloudclient.guest import quiescers
@@ -40,8 +40,8 @@ class Errands(Session):
 
         :raises NotQuiesced: it failed; TimeoutError: it took too long
         """
-        script = quiescers.script(quiescers.PROBE).encode()
-        child = self._run('probe', script, (), {}, timeout)
+        files = {'file': quiescers.script(quiescers.PROBE).encode()}
+        child = self._run('probe', files, (), {}, timeout)
         if child.is_late:
             raise TimeoutError('the guest took too long to be looked at')
         with contextlib.suppress(ValueError):
@@ -67,11 +67,11 @@ class Errands(Session):
         began = time.monotonic()
         argument = hook.pre if phase == 'pre' else hook.post
         try:
-            script = pathlib.Path(hook.path).read_bytes()
+            files = {'file': pathlib.Path(hook.path).read_bytes()}
         except OSError as error:
             return HookOutcome(HookState.FAILED, f"can't be read: {error}")
         words = tuple(filter(None, [argument]))
-        child = self._run(hook.path, script, words, environment, timeout)
+        child = self._run(hook.path, files, words, environment, timeout)
         state, what = _judge(child, timeout)
         reason = what + child.quotation if what else ''
         return HookOutcome(state, reason, time.monotonic() - began)
@@ -79,8 +79,8 @@ class Errands(Session):
     def _run(
         self,
         name: str,
-        script: bytes,
-        words: tuple[str, ...],
+        files: Mapping[str, bytes],
+        words: Sequence[str],
         environment: Mapping[str, str],
         timeout: float,
     ) -> Child:
@@ -89,12 +89,23 @@ class Errands(Session):
         limit = max(1, math.ceil(timeout))
         deadline = time.monotonic() + limit + HOOK_END_SECONDS
         child = self._talk.add(name)
-        for line in delivery(child, {'file': script}, words, environment):
+        for line in delivery(child, files, words, environment):
             self._send(turn, line, deadline)
         self._send(turn, f'run {child.id} {limit}', deadline)
         self._until(turn, lambda: child.has_ended, deadline)
         self._read_log(turn, child)
         return child
+
+
+def unable(child: Child) -> Failure:
+    """Return the failure that tells why a quiescer could not quiesce."""
+    if child.status == NOT_NOW_STATUS:
+        return Busy(
+            f'{child.name} says not now{child.quotation}', 'Try again later.'
+        )
+    return NotQuiesced(
+        f"{child.name} can't quiesce: {child.how}{child.quotation}"
+    )
 
 
 def _judge(child: Child, timeout: float) -> tuple[HookState, str]:

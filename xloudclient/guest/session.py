@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from xloudclient.consistency.errors import Busy, GuestLost, NotQuiesced
+from xloudclient.consistency.plan import Quiescer
 from xloudclient.consistency.ports import GuestFacts
 from xloudclient.consistency.text import printable
 from xloudclient.guest.access import Access
@@ -63,6 +64,9 @@ class Session:
     :param use_sudo: become root in the guest if it needs no password
     :param program: ssh
     """
+
+    #: Which part of ``supervisor.sh`` is at the other end.
+    _role = 'main'
 
     def __init__(
         self,
@@ -149,7 +153,7 @@ class Session:
         turn = self._begin()
         try:
             connection = self._connect(
-                'main', self._nonce, self._talk, self._lease
+                self._role, self._nonce, self._talk, self._lease
             )
         except OSError as error:
             raise explain(self.access, None, str(error)) from error
@@ -197,6 +201,18 @@ class Session:
                 with contextlib.suppress(GuestLost):
                     connection.try_send('bye')
                 connection.end(BYE_SECONDS)
+
+
+def parcel(
+    quiescer: Quiescer, verb: str
+) -> tuple[dict[str, bytes], list[str]]:
+    """Give the files and the arguments that a quiescer is started with."""
+    files = {'file': quiescer.script.encode()}
+    words = [verb, *(f'{key}={one}' for key, one in quiescer.options)]
+    if quiescer.companion:
+        files['companion'] = quiescer.companion.encode()
+        words.append('file=companion')
+    return files, words
 
 
 def delivery(

@@ -25,7 +25,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 
-from xloudclient.consistency.errors import Busy, GuestLost, NotQuiesced
+from xloudclient.consistency.errors import GuestLost, NotQuiesced
 from xloudclient.consistency.plan import Quiescer
 from xloudclient.consistency.ports import (
     Evidence,
@@ -33,9 +33,9 @@ from xloudclient.consistency.ports import (
 )
 from xloudclient.guest.child import Child
 from xloudclient.guest.conversation import Conversation
-from xloudclient.guest.errands import NOT_NOW_STATUS, Errands
+from xloudclient.guest.errands import Errands, unable
 from xloudclient.guest.protocol import MOST_HOLDERS
-from xloudclient.guest.session import delivery
+from xloudclient.guest.session import delivery, parcel
 
 LOG = logging.getLogger(__name__)
 
@@ -98,11 +98,7 @@ class SshGuest(Errands):
         environment: Mapping[str, str],
         deadline: float,
     ) -> None:
-        files = {'file': quiescer.script.encode()}
-        words = ['hold', *(f'{key}={one}' for key, one in quiescer.options)]
-        if quiescer.companion:
-            files['companion'] = quiescer.companion.encode()
-            words.append('file=companion')
+        files, words = parcel(quiescer, 'hold')
         for line in delivery(child, files, words, environment):
             self._send(turn, line, deadline)
         self._holders.append(child)
@@ -126,14 +122,7 @@ class SshGuest(Errands):
             raise NotQuiesced(f'the guest has released: {self._talk.lapsed}')
         self._read_log(turn, child)
         self._drop(turn, child)
-        if child.status == NOT_NOW_STATUS:
-            raise Busy(
-                f'{child.name} says not now{child.quotation}',
-                'Try again later.',
-            )
-        raise NotQuiesced(
-            f"{child.name} can't quiesce: {child.how}{child.quotation}"
-        )
+        raise unable(child)
 
     def _drop(self, turn: int, child: Child) -> None:
         """Have a holder released that will not be used."""

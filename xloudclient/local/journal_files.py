@@ -48,6 +48,16 @@ def create(path: pathlib.Path, line: bytes) -> int:
     return descriptor
 
 
+def room(folder: pathlib.Path) -> tuple[bool, int]:
+    """Say whether journals can be made in a folder, and how many bytes are
+    free there; nothing is made."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    status = os.statvfs(folder)
+    free = status.f_bavail * status.f_frsize
+    return os.access(folder, os.W_OK | os.X_OK), free
+
+
 def reopen(path: pathlib.Path) -> int:
     """Return a descriptor of a dead run's journal, locked.
 

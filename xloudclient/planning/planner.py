@@ -15,6 +15,7 @@
 
 import dataclasses
 import datetime
+import functools
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,6 +23,7 @@ from typing import Any
 from xloudclient.cloud.compute import choose_address
 from xloudclient.cloud.project import OpenStack
 from xloudclient.consistency import auto, evidence, naming
+from xloudclient.consistency.checks import quota
 from xloudclient.consistency.errors import (
     CloudError,
     Failure,
@@ -105,6 +107,26 @@ class Planner:
             return Prepared(_bare_plan(server), refusal=failure)
         except CloudError as error:
             return Prepared(_bare_plan(server), refusal=Failure(str(error)))
+
+    def within_quota(self, prepared: Prepared) -> Prepared:
+        """The same, or refused: an outage for nothing is worse than none.
+
+        Only images are looked at: Nova makes of Glance's refusal a reply
+        that says nothing (500; ``nova/image/glance.py`` does not translate
+        ``HTTPOverLimit``), and Cinder's comes at once.
+        """
+        plan = prepared.plan
+        if prepared.refusal or plan.rehearse:
+            return prepared
+        refusal = quota.images(plan, self._image_allowances).failure
+        return dataclasses.replace(prepared, refusal=refusal)
+
+    @functools.cached_property
+    def _image_allowances(self) -> Mapping[str, quota.Allowance]:
+        try:
+            return self.cloud.quotas.images()
+        except CloudError:
+            return {}
 
     def _plan(self, server: Mapping[str, Any]) -> Prepared:
         target = self._target(server)

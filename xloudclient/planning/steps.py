@@ -33,7 +33,11 @@ def steps(plan: Plan) -> Iterator[tuple[str, str, str, str]]:
     if plan.is_auto:
         rows.append(('quiesce', 'auto (chosen in the guest)', limit))
     rows += [('quiesce', _described(q), limit) for q in plan.quiescers]
-    rows.append(('capture', _captured(plan), f'{plan.budget.total:g} s'))
+    total = f'{plan.budget.total:g} s'
+    if plan.rehearse:
+        rows.append(('hold', 'as long as predicted; no snapshot', total))
+    else:
+        rows.append(('capture', _captured(plan), total))
     if plan.is_auto or plan.quiescers:
         freeze = f'{plan.budget.max_freeze:g} s since the first lock'
         rows.append(('verify and release', 'in reverse order', freeze))
@@ -41,7 +45,8 @@ def steps(plan: Plan) -> Iterator[tuple[str, str, str, str]]:
         ('guest post hook', h.path, limit) for h in reversed(guest) if h.post
     ]
     rows += [('post hook', h.path, limit) for h in reversed(here) if h.post]
-    rows.append(('record', f'required: {_required(plan)}', ''))
+    verdict = 'judge' if plan.rehearse else 'record'
+    rows.append((verdict, f'required: {_required(plan)}', ''))
     for row in rows:
         yield plan.target.name, *row
 

@@ -2,8 +2,10 @@
 #
 # What the quiescers share: their options, the talk with whoever holds them, and evidence in JSON.
 #
-# A quiescer sources this file, sets its options, defines three functions, and ends with `hold`:
-#   quiesce   holds the application, or calls `fail`; sets READY, a JSON object
+# A quiescer sources this file, sets its options, defines four functions, and ends with `hold`:
+#   examine   asks all that can be asked before anything is held, or calls `fail`; changes nothing; sets READY, a JSON
+#             object, as far as it is known. It is all that is done where the first argument is `check`
+#   quiesce   examines, holds the application, or calls `fail`; sets READY
 #   verify    sets HELD, a JSON object; or sets REASON and returns non-zero
 #   release   lets go, idempotently; or sets REASON and returns non-zero; may set NOTE, a sentence for the log
 #
@@ -21,13 +23,13 @@ unset IFS
 TAB=$(printf '\t')
 NEWLINE='
 '
-READY='' HELD='' REASON='' NOTE=''
+READY='' HELD='' REASON='' NOTE='' MODE=''
 
-# options "KNOWN NAMES" "$@": each key=value after `hold` becomes the variable of that name.
+# options "KNOWN NAMES" "$@": each key=value after `hold` (or `check`) becomes the variable of that name.
 options() {
     known_options=$1
     shift
-    [ "${1-}" = hold ] || usage "the first argument must be 'hold'"
+    case ${1-} in hold | check) MODE=$1 ;; *) usage "the first argument must be 'hold'" ;; esac
     shift
     for word; do
         key=${word%%=*}
@@ -82,6 +84,7 @@ finish() {
 
 was_ready=
 hold() {
+    [ "$MODE" != check ] || check
     trap '' HUP INT PIPE
     trap 'fail "was ended before it was ready"' TERM
     quiesce
@@ -100,6 +103,15 @@ hold() {
         release) break ;;
         esac
     done
+    finish 0
+}
+
+# check: only `examine`, which is all that can be asked before anything is held, and which changes nothing. What the
+# `ready` line would say is printed, or why there would be none.
+check() {
+    trap '' HUP INT PIPE
+    examine
+    say "$READY"
     finish 0
 }
 

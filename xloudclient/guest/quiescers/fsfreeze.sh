@@ -34,20 +34,45 @@ unescape() {
     esac
 }
 
-quiesce() {
+examine() {
     need fsfreeze findmnt setsid
     [ "$(id -u)" = 0 ] || fail "only root can freeze file systems"
     choose
     [ -n "$WANTED" ] || fail "there is no file system to freeze"
     refuse_the_run_folder
     describe
+    READY="{\"gives\": \"filesystem\", \"data\": [], \"frozen\": [$DESCRIBED], \"still\": [$STILL], \"skipped\": [$SKIPPED]}"
+    [ "$MODE" != check ] || refuse_frozen
+}
+
+quiesce() {
+    examine
     watch
     sync </dev/null >/dev/null
     for mount in $WANTED; do
         freeze "$mount"
     done
     settle
-    READY="{\"gives\": \"filesystem\", \"data\": [], \"frozen\": [$DESCRIBED], \"still\": [$STILL], \"skipped\": [$SKIPPED]}"
+}
+
+# Whether a file system is frozen is seen only by what waits. rmdir(2) asks for leave to write before it looks for the
+# folder (Linux, fs/namei.c, do_rmdir), so one that does not exist tells it, and nothing is changed. Where it waits, it
+# does so until the thaw and no longer.
+refuse_frozen() {
+    for mount in $WANTED; do
+        unescape "$mount"
+        rm -f "fsfreeze-answer.$$"
+        {
+            rmdir "${NAME%/}/.xloudclient-is-it-frozen"
+            true >"fsfreeze-answer.$$"
+        } </dev/null >/dev/null 2>&1 &
+        answer_left=20
+        until [ -e "fsfreeze-answer.$$" ]; do
+            [ "$answer_left" -gt 0 ] || fail "$NAME is frozen already: a freeze that is not ours" 75
+            answer_left=$((answer_left - 1))
+            sleep 0.1 2>/dev/null || sleep 1
+        done
+    done
 }
 
 # Prints a line for each mounted file system: its mount point, source, type and options.

@@ -64,7 +64,7 @@ ask() {
     (client -e "$1" </dev/null 2>"mysql-error.$$")
 }
 
-quiesce() {
+examine() {
     if command -v mariadb >/dev/null 2>&1; then
         server=MariaDB program=mariadb
     fi
@@ -74,6 +74,11 @@ quiesce() {
     check_proof
     refuse_long_queries
     find_data
+    READY="{\"gives\": \"$gives\", \"data\": [$DATA], $DETAILS}"
+}
+
+quiesce() {
+    examine
     open_session
     lock
     flush_log
@@ -141,6 +146,8 @@ check_proof() {
         END"
         ask "EXECUTE IMMEDIATE 'BACKUP STAGE END'" >/dev/null || why
         case $LINE in
+        # The lock itself would say so, too.
+        *'ERROR 1227'*) [ "$MODE" = hold ] || fail "can't lock $server: $LINE" ;;
         *'ERROR 1064'*) fail "it can't be proven that this $server is locked: that takes 10.4 or newer, not $version" ;;
         esac
         return

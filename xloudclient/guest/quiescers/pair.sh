@@ -44,12 +44,17 @@ run() {
     )
 }
 
-quiesce() {
+examine() {
     case $file in
     /*) ;;
     *) file=$PWD/$file ;;
     esac
     [ -r "$file" ] || fail "there is no readable file $file"
+    READY='{"gives": "crash", "data": []}'
+}
+
+quiesce() {
+    examine
     guard "IFS= read -r word; [ \"\$word\" != 'done' ] || exit 0; $RUN" "$file" "$post" "$$"
     STARTED=post
     run "$pre"

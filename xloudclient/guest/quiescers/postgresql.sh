@@ -44,9 +44,8 @@ session() {
     (cd / && PGCONNECT_TIMEOUT=10 PGOPTIONS="-c statement_timeout=${timeout}s" exec "$@") 2>"postgresql-error.$$"
 }
 
-quiesce() {
+examine() {
     need psql
-
     if [ "$(id -u)" = 0 ]; then
         need runuser
         RUN_AS=${user:-postgres}
@@ -65,15 +64,8 @@ quiesce() {
 $answer
 END
     check_server
+    may_checkpoint
     find_data
-    ask CHECKPOINT >/dev/null || {
-        first_line "postgresql-error.$$"
-        case $LINE in
-        *'statement timeout'*) fail "the checkpoint took longer than $timeout s" 75 ;;
-        *) fail "PostgreSQL made no checkpoint: $LINE" ;;
-        esac
-    }
-    ask_position || fail "$REASON"
     gives=application
     if [ "$fsync" != on ] || [ "$full_page_writes" != on ]; then
         less crash "a copy may not recover: fsync=$fsync, full_page_writes=$full_page_writes"
@@ -82,7 +74,27 @@ END
     details="\"version\": $JSON, \"fsync\": \"$fsync\", \"full_page_writes\": \"$full_page_writes\""
     json "$STARTED"
     details="$details, \"started\": $JSON"
-    READY="{\"gives\": \"$gives\", \"data\": [$DATA], \"position\": \"$LSN\", $details$LESS}"
+    READY="{\"gives\": \"$gives\", \"data\": [$DATA], $details$LESS}"
+}
+
+quiesce() {
+    examine
+    ask CHECKPOINT >/dev/null || {
+        first_line "postgresql-error.$$"
+        case $LINE in
+        *'statement timeout'*) fail "the checkpoint took longer than $timeout s" 75 ;;
+        *) fail "PostgreSQL made no checkpoint: $LINE" ;;
+        esac
+    }
+    ask_position || fail "$REASON"
+    READY="${READY%?}, \"position\": \"$LSN\"}"
+}
+
+# As CHECKPOINT itself asks it; the role pg_checkpoint is there since 15.
+may_checkpoint() {
+    may=$(ask "SELECT count(*) FROM pg_roles WHERE (rolname = current_user AND rolsuper)
+        OR (rolname = 'pg_checkpoint' AND pg_has_role(current_user, oid, 'USAGE'))")
+    [ "${may:-0}" != 0 ] || fail "this PostgreSQL account may make no checkpoint: it needs to be a superuser or in pg_checkpoint"
 }
 
 # Which server answers? The parent of the process that serves a session is the server's own.

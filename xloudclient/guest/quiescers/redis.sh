@@ -35,7 +35,7 @@ redis() {
     }
 }
 
-quiesce() {
+examine() {
     command -v redis-cli >/dev/null 2>&1 || CLIENT=valkey-cli
     need "$CLIENT" timeout
     if [ -n "$password_file" ]; then
@@ -54,7 +54,14 @@ quiesce() {
     [ "$role" = master ] || fail "this Redis is a replica: what it gets from its primary can't be paused"
     RUN_ID=$run_id
     [ -z "$pid" ] || [ "$process_id" = "$pid" ] || fail "the Redis that answers is process ${process_id:-unknown}, not $pid"
+    case $redis_version in [0-5].* | 6.[01].*) fail "Redis $redis_version can't be paused (6.2 or newer can)" ;; esac
     find_data
+    json "$redis_version"
+    READY="{\"gives\": \"application\", \"data\": [$DATA], \"version\": $JSON, \"append_only\": $append_only}"
+}
+
+quiesce() {
+    examine
     redis ACL CAT write
     case $NEWLINE$ANSWER$NEWLINE in
     *"${NEWLINE}set$NEWLINE"*) WRITERS=$ANSWER ;;
@@ -76,8 +83,7 @@ quiesce() {
     POSITION="run $RUN_ID offset $OFFSET saved $SAVED changes $CHANGES"
     # An append-only file is written to the disk once a second only.
     to_disk
-    json "$redis_version"
-    READY="{\"gives\": \"application\", \"data\": [$DATA], \"position\": \"$POSITION\", \"version\": $JSON, \"append_only\": $append_only}"
+    READY="${READY%?}, \"position\": \"$POSITION\"}"
 }
 
 # Sets writes: the calls of each command that writes, and the keys that the server removed by itself.

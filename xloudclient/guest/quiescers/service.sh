@@ -36,12 +36,18 @@ $looked
 END
 }
 
-quiesce() {
+examine() {
     need systemctl
     control cat -- "$name" || fail "there is no unit $name"
     look
     was=$state
     find_data
+    json "$name"
+    READY="{\"gives\": \"application\", \"data\": [$DATA], \"unit\": $JSON, \"was\": \"$was\"}"
+}
+
+quiesce() {
+    examine
     case $was in
     active | activating | reloading)
         # shellcheck disable=SC2016 # expanded by the other process
@@ -61,8 +67,6 @@ quiesce() {
     esac
     SINCE=$since
     to_disk
-    json "$name"
-    READY="{\"gives\": \"application\", \"data\": [$DATA], \"unit\": $JSON, \"was\": \"$was\"}"
 }
 
 find_data() {

@@ -5,9 +5,13 @@
 . "${0%/*}/common.sh"
 options '' "$@"
 
+examine() {
+    READY='{"gives": "crash", "data": []}'
+}
+
 quiesce() {
     sync </dev/null >/dev/null || fail "sync failed"
-    READY='{"gives": "crash", "data": []}'
+    examine
 }
 
 verify() {

@@ -25,6 +25,14 @@ from xloudclient.tests.cloud import layout, process
 IN_PROCESS = {'placement': 'nova'}
 EVERY = orders_and_events.ALL
 Event = orders_and_events.Event
+#: Glance's unified limits (glance/quota/keystone.py).
+IMAGE_LIMITS = (
+    'image_size_total',
+    'image_stage_total',
+    'image_count_total',
+    'image_count_uploading',
+)
+PLENTY = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,6 +63,10 @@ class Orders:
 
     layout: layout.Layout
 
+    def connection(self, user: str = 'demo') -> Any:
+        """Return a connection; Cloud has it."""
+        raise NotImplementedError
+
     def control(self, server_id: str = EVERY, **settings: Any) -> None:
         """Order how snapshots of a server go, from its next step on.
 
@@ -79,6 +91,33 @@ class Orders:
     def control_compute(self, *, dead: bool) -> None:
         """Let nova-compute take no message any more, or take them again."""
         self._orders.order('compute', EVERY, dead=dead)
+
+    def limit_images(self, **limits: int) -> None:
+        """Have Glance enforce its unified limits, until they are reset.
+
+        :param limits: e.g. ``image_count_total``; what is not named is
+            as good as unlimited. ``image_size_total`` is in MiB
+        """
+        identity = self.connection('admin').identity
+        [service] = identity.services(type='image')
+        known = {
+            one.resource_name: one
+            for one in identity.registered_limits(service_id=service.id)
+        }
+        for name in IMAGE_LIMITS:
+            limit = limits.get(name, PLENTY)
+            if name in known:
+                identity.update_registered_limit(
+                    known[name], default_limit=limit
+                )
+                continue
+            identity.create_registered_limit(
+                service_id=service.id,
+                region_id='RegionOne',
+                resource_name=name,
+                default_limit=limit,
+            )
+        self._orders.order('images', EVERY, limited=True)
 
     def reset(self) -> None:
         """Take back all orders: faults, failures, modes, dead compute."""

@@ -40,7 +40,15 @@ FREED_WITHIN = 2
 class Hook:
     """A quiescer at work, in a run folder of its own on a tmpfs."""
 
-    def __init__(self, name, *options, shell=DASH, text=None, **environment):
+    def __init__(
+        self,
+        name,
+        *options,
+        verb='hold',
+        shell=DASH,
+        text=None,
+        **environment,
+    ):
         self.folder = tempfile.mkdtemp(dir='/dev/shm')
         path = os.path.join(self.folder, name)
         with open(path, 'w') as script:
@@ -49,7 +57,7 @@ class Hook:
         self._output, child_output = os.pipe()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
-            [*shell, path, 'hold', *options],
+            [*shell, path, verb, *options],
             stdin=child_input,
             stdout=child_output,
             stderr=self._errors,

@@ -16,6 +16,7 @@ A process that writes to a frozen file system can't be killed. So every test
 thaws what it mounted, whatever happens, before anything else.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -233,6 +234,36 @@ class TestFsfreeze(MountsTestCase):
         self.assert_refused(hook, 1, 'tmpfs has no disk of its own')
         hook = self.hook(f'mounts={self.folder}')
         self.assert_refused(hook, 1, 'there is no file system mounted at')
+
+
+class TestFsfreezeCheck(MountsTestCase):
+    """What is asked before anything is frozen, and nothing else."""
+
+    def check(self, *options, **rest):
+        return self.hook(*options, verb='check', **rest)
+
+    def test_it_says_the_same_as_a_hold_and_freezes_nothing(self):
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                hook = self.check(self.option, shell=shell)
+                said = json.loads(hook.line())
+                self.assertEqual(0, hook.end())
+                self.assertEqual('', hook.errors())
+                self.assertFalse(self.is_frozen(self.first))
+                self.assertFalse(self.is_frozen(self.second))
+                self.held().release()
+                self.assertEqual(self.ready, said)
+
+    def test_a_freeze_that_is_not_ours_is_seen_and_left_alone(self):
+        before = os.listdir(self.second)
+        for shell in quiescer_hook.SHELLS:
+            _run('fsfreeze', '-f', self.second)
+            hook = self.check(self.option, shell=shell)
+            self.assert_refused(hook, 75, f'{self.second} is frozen already')
+            self.assertTrue(self.is_frozen(self.second))
+            self.assertFalse(self.is_frozen(self.first))
+        self.assertEqual(before, os.listdir(self.second))
 
 
 class TestFsfreezeEverything(FsfreezeTestCase):

@@ -23,7 +23,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from xloudclient.tests.cloud import layout
+from xloudclient.tests.cloud import control, layout
 
 Serve = Callable[[Any, str], None]
 _running: list[Any] = []  # else the services would be collected
@@ -54,7 +54,23 @@ def glance(where: layout.Layout, serve: Serve) -> None:
     store_utils.RESTRICTED_URI_SCHEMAS -= {'file'}
     from glance.wsgi import api
 
-    serve(api.application, 'glance')
+    serve(_limited(api.application, control.Control(where)), 'glance')
+
+
+def _limited(application: Any, orders: control.Control) -> Any:
+    """Have Glance ask Keystone for its limits only while that is ordered.
+
+    Asking takes half a second per image, which most tests have no use for.
+    """
+    from oslo_config import cfg
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Any:
+        settings = orders.settings('images', control.ALL)
+        is_limited = settings.get('limited', False)
+        cfg.CONF.set_override('use_keystone_limits', is_limited)
+        return application(environ, start_response)
+
+    return answer
 
 
 def nova(where: layout.Layout, serve: Serve) -> None:

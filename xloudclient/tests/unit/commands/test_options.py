@@ -124,6 +124,17 @@ class TestOptions(testtools.TestCase):
             tested = {words.split(' ')[0] for words in OPTIONS[command]}
             self.assertEqual(ours - formatters, tested)
 
+    def test_check_takes_what_is_said_of_the_guest(self):
+        cls = server_snapshot.CheckServerSnapshot
+        ours = _options(cls(mock.Mock(), None).get_parser('x'))
+        formatters = _options(
+            server_snapshot.FailureLister(mock.Mock(), None).get_parser('x')
+        )
+        wanted = {words.split(' ')[0] for words in CONSISTENT}
+        wanted -= {'--discard-lower', '--rehearse'}
+        wanted |= {'--data-volumes', '--no-data-volumes', '--concurrency'}
+        self.assertEqual(wanted, ours - formatters)
+
     def test_wrong_values_are_usage_errors(self):
         for words in (
             '--max-freeze soon',

@@ -16,6 +16,7 @@ import testtools
 from xloudclient.consistency import auto
 from xloudclient.consistency.errors import NotQuiesced
 from xloudclient.consistency.plan import Consistency, Quiescer
+from xloudclient.consistency.ports import GuestFacts
 from xloudclient.tests.fakes import world as fakes
 
 CATALOGUE = {
@@ -35,7 +36,7 @@ class TestAuto(testtools.TestCase):
             quiescers=(), is_auto=True, catalogue=CATALOGUE, **changes
         )
         found = {'databases': [], 'other': [], **found}
-        return auto.resolve(plan, found, may_freeze)
+        return auto.resolve(plan, found, GuestFacts(may_freeze=may_freeze))
 
     def names(self, *arguments):
         return [one.name for one in self.resolve(*arguments).quiescers]

@@ -148,6 +148,18 @@ class TestGoodRuns(testtools.TestCase):
         self.assertIn('verify', world.log)
         self.assertEqual(ExitCode.DONE, outcome.exit_code)
         self.assertEqual(Status.SKIPPED, outcome.status)
+        self.assertEqual(Consistency.APPLICATION, outcome.consistency)
+        self.assertIsNone(world.recorded)
+        self.assertGreater(outcome.frozen_seconds, 0)
+
+    def test_a_rehearsal_where_nothing_is_held_does_not_wait(self):
+        world = fakes.World()
+        outcome = run(
+            world, rehearse=True, state=GuestState.STOPPED,
+            quiescers=(), hooks=(), required=Consistency.NONE,
+        )  # fmt: skip
+        self.assertEqual(0, world.clock.time)
+        self.assertEqual(Status.SKIPPED, outcome.status)
 
     def test_auto_takes_what_it_finds(self):
         plan = fakes.plan()
@@ -431,6 +443,16 @@ class TestEverySequence(testtools.TestCase):
     def test_every_single_fault(self):
         for step, end in FAULTS:
             self.check({step: end})
+
+    def test_every_single_fault_of_a_rehearsal(self):
+        for step, end in FAULTS:
+            world = fakes.World({step: end})
+            outcome = run(world, rehearse=True)
+            self.assert_released(world)
+            self.assertNotIn('request', world.log)
+            self.assertEqual(Status.SKIPPED, outcome.status)
+            if outcome.exit_code is ExitCode.DONE:
+                self.assertEqual(Consistency.APPLICATION, outcome.consistency)
 
     def test_every_pair_of_faults(self):
         for (one, end), (other, last) in itertools.combinations(FAULTS, 2):

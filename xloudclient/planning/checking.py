@@ -1,0 +1,275 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+
+"""Looks at a server as a snapshot would meet it, and touches nothing.
+
+What is looked at comes in the order of a run, so that the first failure is
+the one that a run would end with; the rules are in ``consistency.checks``.
+"""
+
+import contextlib
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from xloudclient.cloud.project import OpenStack
+from xloudclient.consistency import auto, fitness
+from xloudclient.consistency.checks import cloud as of_cloud
+from xloudclient.consistency.checks import guest as of_guest
+from xloudclient.consistency.checks import prediction, quota
+from xloudclient.consistency.checks import run as of_run
+from xloudclient.consistency.checks.finding import (
+    Finding,
+    Report,
+    problem,
+    unseen,
+    warning,
+)
+from xloudclient.consistency.errors import (
+    CloudError,
+    Failure,
+    GuestLost,
+    Interrupted,
+    NotQuiesced,
+)
+from xloudclient.consistency.plan import Quiescer
+from xloudclient.consistency.ports import Clock, Evidence, GuestFacts
+from xloudclient.guest.look import Look
+from xloudclient.local import runs
+from xloudclient.local.journal_files import room
+from xloudclient.planning.planner import Prepared
+
+T = TypeVar('T')
+
+CALL_SECONDS = 20.0
+CONNECT_SECONDS = 30.0
+PROBE_SECONDS = 10.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Checker:
+    """Checks servers, one at a time or several at once.
+
+    :param project_id: whose quotas count
+    :param folder: of the journals
+    """
+
+    cloud: OpenStack
+    project_id: str
+    folder: pathlib.Path
+    clock: Clock
+
+    def check(self, prepared: Prepared, server: Mapping[str, Any]) -> Report:
+        """Tell what a snapshot of a server would run into.
+
+        :param server: its JSON, as Nova has it
+        :raises Interrupted: a signal came
+        """
+        found = _Check(self, prepared, server).findings()
+        name = prepared.plan.target.name
+        return Report(name, tuple(one.printable() for one in found))
+
+    def ask(self, call: Callable[[], T], seconds: float = CALL_SECONDS) -> T:
+        """Make a call that may hang.
+
+        :raises Interrupted: a signal came; TimeoutError: it hung
+        """
+        try:
+            return self.clock.bounded(call, seconds)
+        except TimeoutError:
+            if number := self.clock.interrupted:
+                raise Interrupted('interrupted', number) from None
+            raise
+
+
+class _Check:
+    """The check of one server."""
+
+    def __init__(
+        self, checker: Checker, prepared: Prepared, server: Mapping[str, Any]
+    ) -> None:
+        self.checker = checker
+        self.prepared = prepared
+        self.server = server
+        self.plan = prepared.plan
+        self.facts = GuestFacts()
+        self.seen: list[tuple[Quiescer, Evidence]] = []
+        self.lapses: list[str] = []
+        self.details: tuple[of_cloud.VolumeDetails, ...] = ()
+
+    def findings(self) -> Iterator[Finding]:
+        if self.prepared.refusal:
+            found = [problem('server', self.prepared.refusal)]
+        else:
+            found = list(self._all())
+        yield from found
+        proof = prediction.proof(self.plan, self.facts, self.seen, self.lapses)
+        yield prediction.verdict(found, self.plan, proof)
+
+    def _all(self) -> Iterator[Finding]:
+        yield of_cloud.server(self.plan)
+        yield from self._runs()
+        yield from self._looked_at('disks', self._disks)
+        yield from self._looked_at('earlier', self._earlier)
+        if self.plan.needs_guest:
+            yield from self._guest()
+        yield from self._hooks()
+        if not self.plan.is_auto:
+            measured = self.prepared.measured_ms
+            yield prediction.hold(self.plan, measured, self.facts)
+        yield from self._looked_at('host', self._host)
+        yield from self._looked_at('image quota', self._image_quota)
+        yield from self._looked_at('volume quota', self._volume_quota)
+        yield from self._looked_at('agent', self._agent)
+
+    def _looked_at(
+        self, check: str, look: Callable[[], Iterable[Finding]]
+    ) -> Iterable[Finding]:
+        try:
+            return self.checker.ask(lambda: list(look()))
+        except (CloudError, TimeoutError) as error:
+            return [unseen(check, error)]
+
+    # This machine
+
+    def _runs(self) -> Iterator[Finding]:
+        folder, server_id = self.checker.folder, self.plan.target.id
+        live = runs.live_run(folder, server_id)
+        dead = [
+            one.run_id
+            for one in runs.dead_runs(folder)
+            if one.server_id == server_id
+        ]
+        yield from of_run.other_runs(live.run_id if live else '', dead)
+        yield of_run.journal(str(folder), *room(folder))
+
+    def _hooks(self) -> Iterator[Finding]:
+        if self.plan.hooks:
+            paths = ', '.join(one.path for one in self.plan.hooks)
+            yield warning('hooks', f'not run by a check: {paths}')
+
+    # The cloud
+
+    def _disks(self) -> Iterator[Finding]:
+        details = self.checker.cloud.volumes.details
+        self.details = tuple(
+            details(one.id) for one in self.plan.captured_volumes
+        )
+        return of_cloud.volumes(self.plan, self.details)
+
+    def _earlier(self) -> Iterator[Finding]:
+        yield of_cloud.earlier(
+            self.checker.cloud.images.latest_of(
+                self.plan.target.id, self.checker.project_id
+            )
+        )
+
+    def _host(self) -> Iterator[Finding]:
+        host_id = self.plan.target.host_id
+        yield of_cloud.host_queue(
+            self.plan, self.checker.cloud.servers.tasks_on(host_id)
+        )
+
+    def _image_quota(self) -> Iterator[Finding]:
+        yield quota.images(self.plan, self.checker.cloud.quotas.images())
+
+    def _volume_quota(self) -> Iterator[Finding]:
+        allowances = self.checker.cloud.quotas.volumes(self.checker.project_id)
+        yield quota.volume_snapshots(allowances, self.details)
+
+    def _agent(self) -> Iterator[Finding]:
+        target = self.plan.target
+        properties = self.checker.cloud.boot_properties(self.server, target)
+        has_agent = of_cloud.is_yes(properties, of_cloud.AGENT)
+        target = dataclasses.replace(target, has_agent=has_agent)
+        self.plan = dataclasses.replace(self.plan, target=target)
+        yield of_cloud.agent(self.plan, properties)
+
+    # The guest
+
+    def _guest(self) -> Iterator[Finding]:
+        assert self.prepared.guest is not None  # noqa: S101  for mypy
+        look = Look(self.prepared.guest, self.plan.run_id)
+        with contextlib.closing(look):
+            try:
+                self.facts = self._open(look)
+                fitness.check_identity(self.plan, self.facts)
+                yield from of_guest.login(self.plan, self.facts)
+            except Failure as failure:
+                yield problem('login', failure)
+                return
+            if not self.facts.is_taken:
+                yield from self._holders(look)
+
+    def _open(self, look: Look) -> GuestFacts:
+        try:
+            return self.checker.ask(
+                lambda: look.open(CONNECT_SECONDS), CONNECT_SECONDS + 1
+            )
+        except (GuestLost, TimeoutError) as error:
+            raise NotQuiesced(f"can't reach the guest: {error}") from error
+
+    def _holders(self, look: Look) -> Iterator[Finding]:
+        try:
+            if self.plan.is_auto:
+                found = self._probe(look)
+                self.plan = auto.resolve(self.plan, found, self.facts)
+                yield of_guest.found(self.plan.quiescers)
+            fitness.check_freeze(self.plan, self.facts)
+        except NotQuiesced as failure:
+            yield problem('auto' if self.plan.is_auto else 'fsfreeze', failure)
+            return
+        for quiescer in self.plan.quiescers:
+            yield from self._holder(look, quiescer)
+
+    def _probe(self, look: Look) -> Mapping[str, Any]:
+        try:
+            return self.checker.ask(
+                lambda: look.probe(PROBE_SECONDS), CALL_SECONDS
+            )
+        except (GuestLost, TimeoutError) as error:
+            raise NotQuiesced(f"can't look into the guest: {error}") from error
+
+    def _holder(self, look: Look, quiescer: Quiescer) -> Iterator[Finding]:
+        """Ask one; ``--on-error continue`` goes on as a run would."""
+        if quiescer.gives is None:
+            self.seen.append((quiescer, Evidence()))
+            yield of_guest.unasked(quiescer)
+            return
+        try:
+            evidence = self._examine(look, quiescer)
+        except NotQuiesced as failure:
+            if not self.plan.continue_on_error:
+                yield problem(quiescer.name, failure)
+                return
+            self.lapses.append(f'dropped: {failure}')
+            yield warning(quiescer.name, f'would be dropped: {failure}')
+        except Interrupted:
+            raise
+        except Failure as failure:
+            yield problem(quiescer.name, failure)
+        else:
+            self.seen.append((quiescer, evidence))
+            yield from of_guest.quiescer(quiescer, evidence)
+
+    def _examine(self, look: Look, quiescer: Quiescer) -> Evidence:
+        limit = self.plan.budget.hook
+        try:
+            return self.checker.ask(
+                lambda: look.examine(quiescer, limit), limit + CALL_SECONDS
+            )
+        except (GuestLost, TimeoutError) as error:
+            raise NotQuiesced(
+                f'{quiescer.name} was not ready: {error}'
+            ) from error
