@@ -21,9 +21,11 @@ only stand still.
 
 import contextlib
 import logging
+import os
+import re
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from xloudclient.consistency.errors import Busy, GuestLost, NotQuiesced
 from xloudclient.consistency.plan import Quiescer
@@ -99,10 +101,11 @@ class SshGuest(Errands):
         deadline: float,
     ) -> None:
         files = {'file': quiescer.script.encode()}
-        words = ['hold', *(f'{key}={one}' for key, one in quiescer.options)]
-        if quiescer.companion:
-            files['companion'] = quiescer.companion.encode()
-            words.append('file=companion')
+        words = ['hold', *(f'{key}={word}' for key, word in quiescer.options)]
+        for one in quiescer.companions:
+            name = _free_name(one.path, files)
+            files[name] = one.text.encode()
+            words.append(f'{one.option}={name}')
         for line in delivery(child, files, words, environment):
             self._send(turn, line, deadline)
         self._holders.append(child)
@@ -248,3 +251,14 @@ class SshGuest(Errands):
             connection.end(0)
         self._talk.apply_report(self._nonce, talk.report)
         return talk.is_answered
+
+
+def _free_name(path: str, taken: Collection[str]) -> str:
+    """Return the file's own name, or one like it: messages tell of it.
+
+    The guest's side takes no blanks in it.
+    """
+    name = re.sub(r'[^A-Za-z0-9_.-]', '_', os.path.basename(path))
+    while name in taken:
+        name = f'{name}_'
+    return name
