@@ -39,6 +39,7 @@ from xloudclient.consistency.ports import Guest, World
 from xloudclient.consistency.run import Run
 from xloudclient.guest.absent import NoGuest
 from xloudclient.guest.ssh import SshGuest
+from xloudclient.local import profiles
 from xloudclient.local.clock import SystemClock
 from xloudclient.local.hook_group import start_of
 from xloudclient.local.hooks import LocalHooks
@@ -46,7 +47,7 @@ from xloudclient.local.journal import FileJournal, runs_folder
 from xloudclient.local.progress import Progress
 from xloudclient.local.signals import Interruption, interruptible
 from xloudclient.local.turns import Turns
-from xloudclient.planning import planner, steps
+from xloudclient.planning import planner, profiled, steps
 from xloudclient.planning.wanted import Options, Wanted
 from xloudclient.recovery import Recovered, Recovery
 
@@ -59,8 +60,14 @@ __all__ = (
     'Wired',
     'exit_code',
     'prepare',
+    'profile_hooks',
+    'profile_quiescers',
+    'read_profile',
     'recover',
 )
+
+profile_hooks = profiled.hooks
+profile_quiescers = profiled.quiescers
 
 
 class Wired:
@@ -189,6 +196,15 @@ def prepare(client_manager: Any, options: Options, verbosity: int) -> Wired:
     planned = planner.Planner(options, wanted, cloud, conn.current_project_id)
     prepared = [planned.plan(one) for one in planned.find(options.servers)]
     return Wired(prepared, conn, cloud, options, progress)
+
+
+def read_profile(name: str) -> profiles.Profile:
+    """Read and check a profile.
+
+    :raises Misuse: there is none, or something in it is wrong
+    :raises HookRefused: somebody else could have written it
+    """
+    return profiles.load(name, os.environ)
 
 
 def _insist() -> None:

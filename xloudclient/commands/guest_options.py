@@ -132,7 +132,8 @@ class HookOption(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         wanted = (*HOOKS[self.option_strings[0]], values)
-        namespace.hooks = [*(namespace.hooks or ()), wanted]
+        before = getattr(namespace, 'hooks', None) or ()
+        namespace.hooks = [*before, wanted]
 
 
 def add_hooks(parser: argparse.ArgumentParser) -> None:

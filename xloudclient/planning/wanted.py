@@ -39,8 +39,10 @@ from xloudclient.local import trust
 Pairs = tuple[tuple[str, str], ...]
 #: A value of ``--quiesce`` as it was given, or taken apart.
 Asked = str | tuple[str, Pairs]
-#: A hook: whether it runs in the guest, its arguments before and after (None
-#: for a call that there is not), its path.
+#: What an option for hooks says: whether they run in the guest, and their
+#: arguments before and after; None for a call that they do not get.
+HookKind = tuple[bool, tuple[str, ...] | None, tuple[str, ...] | None]
+#: A hook as it was given: the same, and its path.
 HookAsked = tuple[bool, tuple[str, ...] | None, tuple[str, ...] | None, str]
 
 

@@ -73,6 +73,7 @@ CONSISTENT = {
     '--ssh-host h': ('ssh_host', 'h'),
     '-4': ('family', 4),
     '-6': ('family', 6),
+    '--profile p': ('profile', 'p'),
 }
 OPTIONS = {'create': COMMON, 'consistent': {**COMMON, **CONSISTENT}}
 CLASSES = {
@@ -93,9 +94,13 @@ class TestOptions(testtools.TestCase):
             self.seen = parsed_args
             raise Failure('seen')
 
-        patch = mock.patch.object(wiring, 'prepare', prepare)
-        patch.start()
-        self.addCleanup(patch.stop)
+        for name, instead in (
+            ('prepare', prepare),
+            ('read_profile', lambda name: ()),
+        ):
+            patch = mock.patch.object(wiring, name, instead)
+            patch.start()
+            self.addCleanup(patch.stop)
 
     def shell(self, *words):
         try:
