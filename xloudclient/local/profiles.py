@@ -170,7 +170,7 @@ def _no_such_option(key: str, known: Mapping[str, Any]) -> str:
     close = difflib.get_close_matches(key.lstrip('-'), known, 1)
     hint = f'there are {", ".join(known)}'
     if close:
-        hint = f'did you mean {close[0]}?'
+        hint = f'did you mean {close[0]}'
     return f'there is no option {key!r} here ({hint})'
 
 
