@@ -158,8 +158,9 @@ def _posts(
             if one.get('number') in paid:
                 continue
             path, post = one.get('path'), one.get('post')
-            if isinstance(path, str) and isinstance(post, str):
-                yield one.get('number'), Hook(path, place, None, post)
+            if isinstance(path, str) and isinstance(post, list):
+                words = tuple(map(str, post))
+                yield one.get('number'), Hook(path, place, None, words)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

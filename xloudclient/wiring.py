@@ -42,6 +42,7 @@ from xloudclient.consistency.run import Run
 from xloudclient.guest.absent import NoGuest
 from xloudclient.guest.session import GRACE_SECONDS
 from xloudclient.guest.ssh import SshGuest
+from xloudclient.local import profiles
 from xloudclient.local.clock import SystemClock
 from xloudclient.local.hook_group import start_of
 from xloudclient.local.hooks import LocalHooks
@@ -49,7 +50,7 @@ from xloudclient.local.journal import FileJournal, runs_folder
 from xloudclient.local.progress import Progress
 from xloudclient.local.signals import Interruption, interruptible
 from xloudclient.local.turns import Turns
-from xloudclient.planning import planner, steps
+from xloudclient.planning import planner, profiled, steps
 from xloudclient.planning.checking import Checker
 from xloudclient.planning.wanted import Options, Wanted
 from xloudclient.recovery import Recovered, Recovery
@@ -64,8 +65,14 @@ __all__ = (
     'check',
     'exit_code',
     'prepare',
+    'profile_hooks',
+    'profile_quiescers',
+    'read_profile',
     'recover',
 )
+
+profile_hooks = profiled.hooks
+profile_quiescers = profiled.quiescers
 
 
 class Wired:
@@ -217,6 +224,15 @@ def check(client_manager: Any, options: Options) -> list[Report]:
         checker = Checker(cloud, project_id, folder, clock)
         with futures.ThreadPoolExecutor(options.concurrency) as pool:
             return list(pool.map(checker.check, prepared, servers))
+
+
+def read_profile(name: str) -> profiles.Profile:
+    """Read and check a profile.
+
+    :raises Misuse: there is none, or something in it is wrong
+    :raises HookRefused: somebody else could have written it
+    """
+    return profiles.load(name, os.environ)
 
 
 def _insist() -> None:

@@ -89,14 +89,15 @@ def add_lower_class(parser: argparse.ArgumentParser) -> None:
     )
 
 
-#: Option -> whether it runs in the guest, whether before, whether after.
+#: Option -> whether it runs in the guest, its arguments before and after;
+#: None for a call that it does not make.
 HOOKS = {
-    '--hook': (False, True, True),
-    '--pre-hook': (False, True, False),
-    '--post-hook': (False, False, True),
-    '--guest-hook': (True, True, True),
-    '--guest-pre-hook': (True, True, False),
-    '--guest-post-hook': (True, False, True),
+    '--hook': (False, ('pre',), ('post',)),
+    '--pre-hook': (False, ('pre',), None),
+    '--post-hook': (False, None, ('post',)),
+    '--guest-hook': (True, ('pre',), ('post',)),
+    '--guest-pre-hook': (True, ('pre',), None),
+    '--guest-post-hook': (True, None, ('post',)),
 }
 HOOK_HELP = {
     '--hook': _(
@@ -136,7 +137,8 @@ class HookOption(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         wanted = (*HOOKS[self.option_strings[0]], values)
-        namespace.hooks = [*(namespace.hooks or ()), wanted]
+        before = getattr(namespace, 'hooks', None) or ()
+        namespace.hooks = [*before, wanted]
 
 
 def add_hooks(parser: argparse.ArgumentParser) -> None:

@@ -68,6 +68,7 @@ class SnapshotServers(base.FailureLister):
         from xloudclient import wiring
 
         self.check_columns(parsed_args, *self._columns(parsed_args))
+        profile = self.resolve(parsed_args)
         wired = wiring.prepare(
             self.app.client_manager, parsed_args, self.verbosity
         )
@@ -77,8 +78,18 @@ class SnapshotServers(base.FailureLister):
         for outcome in outcomes:
             if outcome.message:
                 self.tell(outcome.message, outcome.exit_code)
-        rows = wired.steps() if dry else show(outcomes, parsed_args.long)
+        rows = (
+            [*profile, *wired.steps()]
+            if dry
+            else show(outcomes, parsed_args.long)
+        )
         return self._columns(parsed_args), rows
+
+    def resolve(
+        self, parsed_args: argparse.Namespace
+    ) -> Iterable[tuple[str, ...]]:
+        """Complete the options; return the rows that say from where."""
+        return ()
 
     def _columns(self, parsed_args: argparse.Namespace) -> tuple[str, ...]:
         if parsed_args.dry_run:
@@ -122,14 +133,23 @@ class CreateConsistentServerSnapshot(SnapshotServers):
     )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
-        from xloudclient.commands import guest_options, options
+        from xloudclient.commands import guest_options, options, profile
 
-        options.add_snapshot(parser, data_volumes_by_default=True)
-        guest_options.add_quiescing(parser)
-        guest_options.add_lower_class(parser)
-        guest_options.add_hooks(parser)
-        guest_options.add_guest_access(parser)
-        options.add_run(parser)
+        with profile.profiled(parser):
+            options.add_snapshot(parser, data_volumes_by_default=True)
+            guest_options.add_quiescing(parser)
+            guest_options.add_lower_class(parser)
+            guest_options.add_hooks(parser)
+            guest_options.add_guest_access(parser)
+            options.add_run(parser)
+
+    def resolve(
+        self, parsed_args: argparse.Namespace
+    ) -> Iterable[tuple[str, ...]]:
+        from xloudclient.commands import profile
+
+        resolved = profile.resolve(parsed_args, self.get_parser(''))
+        return [('', 'profile', *row) for row in resolved]
 
 
 class CheckServerSnapshot(base.FailureLister):

@@ -188,10 +188,12 @@ def by_hand(hook: Hook, login: str) -> str:
 
     :param login: the command that logs in to the guest
     """
-    path, argument = shlex.quote(hook.path), shlex.quote(hook.post or '')
+    path, words = shlex.quote(hook.path), shlex.join(hook.arguments('post'))
     if hook.place is Place.HERE:
-        return f'{path} {argument}'
-    return f'{login} sh -s {argument} < {path}'
+        return f'{path} {words}'.strip()
+    # the shell there takes them apart once more
+    words = shlex.join(map(shlex.quote, ('sh', '-s', *hook.arguments('post'))))
+    return f'{login} {words} < {path}'
 
 
 class GuestHooks:

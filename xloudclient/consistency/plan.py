@@ -101,14 +101,31 @@ class Hook:
     """A script that runs before the quiescing, after the release, or both.
 
     :param path: the file on this machine, also for one run in the guest
-    :param pre: argument of the ``pre`` call, None if there is none
-    :param post: argument of the ``post`` call, None if there is none
+    :param pre: arguments of the call before, None if there is no such call
+    :param post: arguments of the call after, None if there is no such call
     """
 
     path: str
     place: Place
-    pre: str | None = 'pre'
-    post: str | None = 'post'
+    pre: tuple[str, ...] | None = ('pre',)
+    post: tuple[str, ...] | None = ('post',)
+
+    def arguments(self, phase: str) -> tuple[str, ...]:
+        """What it is called with in a phase, ``pre`` or ``post``."""
+        return (self.pre if phase == 'pre' else self.post) or ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Companion:
+    """A further file that a quiescer needs in the guest.
+
+    :param option: the quiescer's option that is to name it there
+    :param path: of the file on this machine
+    """
+
+    option: str
+    path: str
+    text: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -117,17 +134,17 @@ class Quiescer:
 
     :param name: a built-in name (``mysql``) or the path of the user's file
     :param script: the text to run; POSIX sh or anything with a ``#!`` line
-    :param options: ``key=value`` arguments after ``hold``
+    :param options: ``key=value`` arguments after ``hold``; a key may come
+        again
     :param gives: the class on one disk when all goes well; for a user's own
         file None until its ``ready`` line declares one
-    :param companion: a further file the script needs (``pair``), its text
     """
 
     name: str
     script: str
     options: tuple[tuple[str, str], ...] = ()
     gives: Consistency | None = Consistency.CRASH
-    companion: str = ''
+    companions: tuple[Companion, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -61,16 +61,15 @@ class Errands(Session):
     ) -> HookOutcome:
         """Run a pre or post hook in the guest and wait for its end.
 
-        :param phase: ``pre`` or ``post``: whose argument is given
+        :param phase: ``pre`` or ``post``: whose arguments are given
         :param timeout: seconds until the guest ends its process group
         """
         began = time.monotonic()
-        argument = hook.pre if phase == 'pre' else hook.post
         try:
             files = {'file': pathlib.Path(hook.path).read_bytes()}
         except OSError as error:
             return HookOutcome(HookState.FAILED, f"can't be read: {error}")
-        words = tuple(filter(None, [argument]))
+        words = hook.arguments(phase)
         child = self._run(hook.path, files, words, environment, timeout)
         state, what = _judge(child, timeout)
         reason = what + child.quotation if what else ''

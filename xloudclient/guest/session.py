@@ -18,10 +18,12 @@ nothing of locks. :mod:`~xloudclient.guest.ssh` does.
 
 import contextlib
 import logging
+import os
 import pathlib
+import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from xloudclient.consistency.errors import Busy, GuestLost, NotQuiesced
 from xloudclient.consistency.plan import Quiescer
@@ -209,10 +211,22 @@ def parcel(
     """Give the files and the arguments that a quiescer is started with."""
     files = {'file': quiescer.script.encode()}
     words = [verb, *(f'{key}={one}' for key, one in quiescer.options)]
-    if quiescer.companion:
-        files['companion'] = quiescer.companion.encode()
-        words.append('file=companion')
+    for one in quiescer.companions:
+        name = _free_name(one.path, files)
+        files[name] = one.text.encode()
+        words.append(f'{one.option}={name}')
     return files, words
+
+
+def _free_name(path: str, taken: Collection[str]) -> str:
+    """Return the file's own name, or one like it: messages tell of it.
+
+    The guest's side takes no blanks in it.
+    """
+    name = re.sub(r'[^A-Za-z0-9_.-]', '_', os.path.basename(path))
+    while name in taken:
+        name = f'{name}_'
+    return name
 
 
 def delivery(

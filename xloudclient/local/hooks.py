@@ -71,14 +71,13 @@ class LocalHooks:
 
         Whatever it started in its process group is ended with it.
 
-        :param phase: ``pre`` or ``post``: whose argument is given
+        :param phase: ``pre`` or ``post``: whose arguments are given
         :param environment: the ``XLOUD_*`` variables
         :param timeout: seconds until its process group is ended
         """
         began = time.monotonic()
-        argument = hook.pre if phase == 'pre' else hook.post
         try:
-            command = [check(hook.path), *filter(None, [argument])]
+            command = [check(hook.path), *hook.arguments(phase)]
             group = HookGroup(command, {**self._kept, **environment})
             self._on_start(group.group)
             # what undoes is never cut short

@@ -13,6 +13,7 @@
 
 """What a plan would do, for ``--dry-run``."""
 
+import shlex
 from collections.abc import Iterator
 
 from xloudclient.consistency.plan import Kind, Place, Plan, Quiescer
@@ -24,12 +25,7 @@ def steps(plan: Plan) -> Iterator[tuple[str, str, str, str]]:
     :returns: server, step, what, limit
     """
     limit = f'{plan.budget.hook:g} s'
-    here, guest = (
-        [hook for hook in plan.hooks if hook.place is place]
-        for place in (Place.HERE, Place.GUEST)
-    )
-    rows = [('pre hook', h.path, limit) for h in here if h.pre]
-    rows += [('guest pre hook', h.path, limit) for h in guest if h.pre]
+    rows = [(step, what, limit) for step, what in _calls(plan, 'pre')]
     if plan.is_auto:
         rows.append(('quiesce', 'auto (chosen in the guest)', limit))
     rows += [('quiesce', _described(q), limit) for q in plan.quiescers]
@@ -41,19 +37,29 @@ def steps(plan: Plan) -> Iterator[tuple[str, str, str, str]]:
     if plan.is_auto or plan.quiescers:
         freeze = f'{plan.budget.max_freeze:g} s since the first lock'
         rows.append(('verify and release', 'in reverse order', freeze))
-    rows += [
-        ('guest post hook', h.path, limit) for h in reversed(guest) if h.post
-    ]
-    rows += [('post hook', h.path, limit) for h in reversed(here) if h.post]
+    posts = reversed(list(_calls(plan, 'post')))
+    rows += [(step, what, limit) for step, what in posts]
     verdict = 'judge' if plan.rehearse else 'record'
     rows.append((verdict, f'required: {_required(plan)}', ''))
     for row in rows:
         yield plan.target.name, *row
 
 
+def _calls(plan: Plan, phase: str) -> Iterator[tuple[str, str]]:
+    """Yield the calls of a phase: which hook, and how it is called."""
+    for place, where in ((Place.HERE, ''), (Place.GUEST, 'guest ')):
+        for hook in plan.hooks:
+            words = hook.pre if phase == 'pre' else hook.post
+            if hook.place is place and words is not None:
+                called = shlex.join((hook.path, *words))
+                yield f'{where}{phase} hook', called
+
+
 def _described(quiescer: Quiescer) -> str:
+    pairs = [(one.option, one.path) for one in quiescer.companions]
     return ' '.join(
-        [quiescer.name, *(f'{key}={value}' for key, value in quiescer.options)]
+        [quiescer.name]
+        + [f'{key}={value}' for key, value in (*pairs, *quiescer.options)]
     )
 
 

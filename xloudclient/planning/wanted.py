@@ -15,7 +15,7 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from xloudclient.consistency import naming
@@ -25,6 +25,7 @@ from xloudclient.consistency.errors import (
     NotQuiesced,
 )
 from xloudclient.consistency.plan import (
+    Companion,
     Consistency,
     Hook,
     Place,
@@ -33,6 +34,16 @@ from xloudclient.consistency.plan import (
 )
 from xloudclient.guest import quiescers
 from xloudclient.local import trust
+
+#: Keys and values; a key may come again.
+Pairs = tuple[tuple[str, str], ...]
+#: A value of ``--quiesce`` as it was given, or taken apart.
+Asked = str | tuple[str, Pairs]
+#: What an option for hooks says: whether they run in the guest, and their
+#: arguments before and after; None for a call that they do not get.
+HookKind = tuple[bool, tuple[str, ...] | None, tuple[str, ...] | None]
+#: A hook as it was given: the same, and its path.
+HookAsked = tuple[bool, tuple[str, ...] | None, tuple[str, ...] | None, str]
 
 
 class Options(Protocol):
@@ -45,13 +56,13 @@ class Options(Protocol):
     protected: bool
     data_volumes: bool | None
     data_volumes_by_default: bool
-    quiescers: list[str] | None
+    quiescers: list[Asked] | None
     require: str | None
     discard_lower: bool
     on_error: str
     max_freeze: float
     rehearse: bool
-    hooks: list[tuple[bool, bool, bool, str]] | None
+    hooks: list[HookAsked] | None
     hook_timeout: float
     hook_env: list[str]
     login: str | None
@@ -92,11 +103,11 @@ class Wanted:
             quiescers=read_quiescers(words),
             is_auto='auto' in words,
             is_default=options.quiescers is None,
-            hooks=tuple(_hook(*hook) for hook in options.hooks or ()),
+            hooks=tuple(map(_hook, options.hooks or ())),
         )
 
 
-def read_quiescers(words: Sequence[str]) -> tuple[Quiescer, ...]:
+def read_quiescers(words: Sequence[Asked]) -> tuple[Quiescer, ...]:
     """Read the values of ``--quiesce``; ``auto`` and ``none`` give none.
 
     :raises Misuse: one is unknown or has a wrong option
@@ -108,16 +119,10 @@ def read_quiescers(words: Sequence[str]) -> tuple[Quiescer, ...]:
     )
 
 
-def _quiescer(word: str) -> Quiescer:
-    name, *pairs = word.split(',')
-    options = {}
-    for pair in pairs:
-        key, equals, value = pair.partition('=')
-        if not equals:
-            raise Misuse(f'--quiesce {word}: {pair!r} is not <key>=<value>')
-        options[key] = value
+def _quiescer(asked: Asked) -> Quiescer:
+    name, options = split(asked) if isinstance(asked, str) else asked
     if '/' in name:
-        return Quiescer(name, _script(name), tuple(options.items()), None)
+        return Quiescer(name, _script(name), options, None)
     if name not in quiescers.NAMES:
         known = ', '.join(sorted(quiescers.NAMES))
         raise Misuse(
@@ -126,22 +131,43 @@ def _quiescer(word: str) -> Quiescer:
         )
     if problem := quiescers.check(name, options):
         raise Misuse(f'--quiesce {name}: {problem}')
-    companion = ''
-    if name == 'pair':
-        companion = _script(options.pop('file'))
-    return built_in(name, options, companion)
+    sent = quiescers.SENT.get(name, ())
+    return built_in(
+        name,
+        tuple(one for one in options if one[0] not in sent),
+        tuple(
+            Companion(key, path, _script(path))
+            for key, path in options
+            if key in sent
+        ),
+    )
+
+
+def split(word: str) -> tuple[str, Pairs]:
+    """Take a value of ``--quiesce`` apart: its name, its keys and values.
+
+    :raises Misuse: it is of another shape
+    """
+    name, *pairs = word.split(',')
+    options = []
+    for pair in pairs:
+        key, equals, value = pair.partition('=')
+        if not equals:
+            raise Misuse(f'--quiesce {word}: {pair!r} is not <key>=<value>')
+        options.append((key, value))
+    return name, tuple(options)
 
 
 def built_in(
-    name: str, options: Mapping[str, str] | None = None, companion: str = ''
+    name: str, options: Pairs = (), companions: tuple[Companion, ...] = ()
 ) -> Quiescer:
     """Return a quiescer that we bring."""
     return Quiescer(
         name,
         quiescers.script(name),
-        tuple((options or {}).items()),
+        options,
         Consistency.of(quiescers.GIVES[name]),
-        companion,
+        companions,
     )
 
 
@@ -157,16 +183,12 @@ def _script(path: str) -> str:
         ) from error
 
 
-def _hook(in_guest: bool, before: bool, after: bool, path: str) -> Hook:
+def _hook(asked: HookAsked) -> Hook:
+    in_guest, pre, post, path = asked
     path = os.path.abspath(path)
     trust.check(path)
     _check_start(path)
-    return Hook(
-        path,
-        Place.GUEST if in_guest else Place.HERE,
-        pre='pre' if before else None,
-        post='post' if after else None,
-    )
+    return Hook(path, Place.GUEST if in_guest else Place.HERE, pre, post)
 
 
 def _check_start(path: str) -> None:
@@ -190,7 +212,7 @@ def catalogue() -> dict[str, Quiescer]:
     return {
         name: built_in(name)
         for name in quiescers.NAMES
-        if not quiescers.check(name, {})
+        if not quiescers.check(name, ())
     }
 
 

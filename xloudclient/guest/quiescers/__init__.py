@@ -21,7 +21,7 @@ there.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 
 #: What each quiescer gives when all goes well: a consistency class.
@@ -37,6 +37,12 @@ GIVES: Mapping[str, str] = {
 }
 
 NAMES = tuple(GIVES)
+
+#: Options that may be given again: the further arguments of a script.
+REPEATABLE: Mapping[str, tuple[str, ...]] = {'pair': ('pre', 'post', 'fail')}
+
+#: Options that name a file of the user's machine, which is sent along.
+SENT: Mapping[str, tuple[str, ...]] = {'pair': ('file', 'post_file')}
 
 #: The script that finds the databases of a guest; not a quiescer.
 PROBE = 'probe'
@@ -57,28 +63,32 @@ def script(name: str) -> str:
     return text.replace(_SOURCED, (folder / 'common.sh').read_text('utf-8'), 1)
 
 
-def check(name: str, options: Mapping[str, str]) -> str | None:
+def check(name: str, options: Sequence[tuple[str, str]]) -> str | None:
     """Say what is wrong with a quiescer's options, or None.
 
     The guest checks them again. They are passed on as they are, as the
     arguments ``hold key=value ...``.
 
     :param name: one of :data:`NAMES`
-    :param options: what followed the name in ``--quiesce``
+    :param options: keys and values that followed the name in ``--quiesce``
     :returns: a sentence that names the option and what was expected
     """
     if name not in GIVES:
         return f"There is no quiescer '{name}'; there are {', '.join(NAMES)}"
     known = _OPTIONS[name]
-    for key, value in options.items():
+    seen = set()
+    for key, value in options:
         if key not in known:
             names = ', '.join(known) or 'none'
             return f"{name} has no option '{key}' (it has: {names})"
         expected = known[key](value)
         if expected:
             return f"{name}: {key} must be {expected}, not '{value}'"
+        if key in seen and key not in REPEATABLE.get(name, ()):
+            return f'{name}: {key} was given twice'
+        seen.add(key)
     for key in _NEEDED.get(name, ()):
-        if not options.get(key):
+        if key not in seen and not seen & set(_INSTEAD.get(key, ())):
             return f'{name} needs {key}=<value>'
     return None
 
@@ -108,7 +118,13 @@ _UNIT = _pattern(r'[A-Za-z0-9_:.\\@][A-Za-z0-9_:.\\@-]*', 'a systemd unit')
 
 _OPTIONS: Mapping[str, Mapping[str, _Rule]] = {
     'sync': {},
-    'pair': {'file': _FILE, 'pre': _WORD, 'post': _WORD, 'fail': _WORD},
+    'pair': {
+        'file': _FILE,
+        'post_file': _FILE,
+        'pre': _WORD,
+        'post': _WORD,
+        'fail': _WORD,
+    },
     'fsfreeze': {'mounts': _PATHS},
     'mysql': {
         'defaults_file': _PATH,
@@ -138,4 +154,10 @@ _OPTIONS: Mapping[str, Mapping[str, _Rule]] = {
 _NEEDED: Mapping[str, tuple[str, ...]] = {
     'pair': ('file', 'pre', 'post'),
     'service': ('name',),
+}
+
+#: Options that do without one that is needed: two scripts need no arguments.
+_INSTEAD: Mapping[str, tuple[str, ...]] = {
+    'pre': ('post_file',),
+    'post': ('post_file',),
 }

@@ -87,14 +87,18 @@ class TestSync(quiescer_hook.HookTestCase):
 class TestPair(quiescer_hook.HookTestCase):
     quiescer = 'pair'
 
-    def pair(self, pre='freeze', *options, seconds=0, **rest):
+    def script(self, name='a script', seconds=0):
         folder = quiescer_hook.folder(self)
         self.log = os.path.join(folder, 'log')
-        script = os.path.join(folder, 'a script')
+        script = os.path.join(folder, name)
         with open(script, 'w') as file:
             file.write(_PAIR.format(log=self.log, seconds=seconds))
+        return script
+
+    def pair(self, pre='freeze', *options, seconds=0, post='thaw', **rest):
+        script = self.script(seconds=seconds)
         return self.hook(
-            f'file={script}', f'pre={pre}', 'post=thaw', *options, **rest
+            f'file={script}', f'pre={pre}', f'post={post}', *options, **rest
         )
 
     def ran(self):
@@ -152,11 +156,63 @@ class TestPair(quiescer_hook.HookTestCase):
         self.assert_refused(hook, 75, 'not now')
 
     def test_a_post_that_fails_is_a_failed_release(self):
-        hook = self.pair('freeze', 'post=broken')
+        hook = self.pair('freeze', post='broken')
         hook.ready()
         self.assertEqual(6, hook.release())
         self.assertEqual('', hook.line())
         self.assertIn('could not be released', hook.errors())
+
+    def test_several_arguments_arrive_as_they_are(self):
+        for shell in quiescer_hook.SHELLS:
+            with self.subTest(shell=shell):
+                script = self.script()
+                with open(script, 'w') as file:
+                    file.write(f'#!/bin/sh\nprintf "%s|" "$@" >>{self.log}\n')
+                hook = self.hook(
+                    f'file={script}', "pre=it's", 'pre=a  $b', 'pre=*',
+                    'post=x=y', 'post=-"\\n', shell=shell,
+                )  # fmt: skip
+                hook.ready()
+                self.assertEqual(["it's|a  $b|*|"], self.ran())
+                self.assertEqual(0, hook.release())
+                self.assertEqual(['it\'s|a  $b|*|x=y|-"\\n|'], self.ran())
+
+    def test_another_script_may_release(self):
+        for shell in quiescer_hook.SHELLS:
+            for killed in (False, True):
+                with self.subTest(shell=shell, killed=killed):
+                    self.pre_and_post(shell, killed)
+
+    def pre_and_post(self, shell, killed):
+        post = self.script()
+        pre = f'{post}-before'
+        with open(pre, 'w') as file:
+            file.write(f'echo "before $#" >>{self.log}\n')
+        hook = self.hook(f'file={pre}', f'post_file={post}', shell=shell)
+        hook.ready()
+        if killed:
+            hook.kill()
+        else:
+            self.assertEqual(0, hook.release())
+        self.assertTrue(quiescer_hook.wait_for(lambda: len(self.ran()) > 1))
+        self.assertEqual('before 0', self.ran()[0])
+
+    def test_a_pre_that_fails_names_its_file_and_all_its_arguments(self):
+        hook = self.pair('broken', 'pre=well')
+        self.assert_refused(hook, 1, "'a script broken well' failed")
+
+    def test_what_a_pre_leaves_in_the_background_lives_until_post(self):
+        script = self.script()
+        with open(script, 'w') as file:
+            file.write(
+                '#!/bin/sh\n'
+                f'case $1 in freeze) sleep 99 & echo $! >{self.log} ;;\n'
+                f'thaw) read -r pid <{self.log}; kill "$pid" ;; esac\n'
+            )
+        hook = self.hook(f'file={script}', 'pre=freeze', 'post=thaw')
+        hook.ready()
+        hook.verify()
+        self.assertEqual(0, hook.release(), hook.errors())
 
 
 class TestService(quiescer_hook.HookTestCase):
@@ -312,7 +368,8 @@ class TestProbe(quiescer_hook.HookTestCase):
                 )
                 self.assertEqual(name, one['quiescer'])
                 self.assertEqual(options, one['options'])
-                self.assertIsNone(quiescers.check(name, one['options']))
+                found = tuple(one['options'].items())
+                self.assertIsNone(quiescers.check(name, found))
 
     def test_a_server_of_another_account_has_its_process_at_least(self):
         server = quiescer_servers.shared(self, quiescer_servers.MariaDB)
@@ -409,6 +466,13 @@ class TestPythonSide(quiescer_hook.HookTestCase):
         for name in ('common', '../supervisor', ''):
             self.assertRaises(KeyError, quiescers.script, name)
 
+    def test_only_arguments_may_be_given_again(self):
+        again = (('file', 'f'), ('pre', 'a'), ('pre', 'b'), ('post', 'c'))
+        self.assertIsNone(quiescers.check('pair', again))
+        for name, key in (('mysql', 'socket'), ('pair', 'file')):
+            twice = ((key, '/a'), (key, '/b'))
+            self.assertIn('given twice', quiescers.check(name, twice))
+
     def test_options_are_checked_before_anything_is_sent(self):
         for name, options, expected in (
             ('mysql', {'socket': '/run/my.sock'}, None),
@@ -425,10 +489,12 @@ class TestPythonSide(quiescer_hook.HookTestCase):
             ('service', {'name': '-x'}, 'systemd unit'),
             ('service', {'name': 'a@b-1.service'}, None),
             ('pair', {'file': 'f', 'pre': 'a'}, 'pair needs post=<value>'),
+            ('pair', {'file': 'f', 'post_file': 'g'}, None),
+            ('pair', {'post_file': 'g'}, 'pair needs file=<value>'),
             ('sync', {'now': '1'}, 'none'),
             ('mongodb', {}, "no quiescer 'mongodb'"),
         ):
-            said = quiescers.check(name, options)
+            said = quiescers.check(name, tuple(options.items()))
             if expected is None:
                 self.assertIsNone(said)
             else:

@@ -38,7 +38,7 @@ from xloudclient.local.journal import FileJournal
 from xloudclient.recovery import Recovery, Remains, State
 from xloudclient.tests.fakes import world as fakes
 
-HOOK = {'number': 0, 'path': '/hook', 'at': 'here', 'post': 'post'}
+HOOK = {'number': 0, 'path': '/hook', 'at': 'here', 'post': ['thaw', 'all']}
 OWED = {
     'event': 'owed',
     'posts': [HOOK],
@@ -89,6 +89,7 @@ class TestRecovery(RecoveryTestCase):
         self.assertEqual(State.RECOVERED, self.recover().state)
         hook, phase, told, _ = self.hooks.run.call_args.args
         self.assertEqual(('/hook', 'post'), (hook.path, phase))
+        self.assertEqual(('thaw', 'all'), hook.post)
         self.assertEqual('aborted', told['XLOUD_RESULT'])
         self.assertEqual([], self.journals)
 
@@ -114,7 +115,7 @@ class TestRecovery(RecoveryTestCase):
         self.dead({**OWED, 'posts': [{**HOOK, 'at': 'guest'}]})
         done = self.recover()
         self.assertEqual(ExitCode.RELEASE_FAILED, done.exit_code)
-        self.assertIn('sh -s post < /hook', done.advice)
+        self.assertIn('sh -s thaw all < /hook', done.advice)
 
     def test_a_signal_ends_it(self):
         self.dead(REQUEST)

@@ -27,7 +27,7 @@ import testtools
 from openstackclient import shell
 
 from xloudclient import wiring
-from xloudclient.commands import server_snapshot
+from xloudclient.commands import base, server_snapshot
 from xloudclient.consistency.errors import Failure
 
 AUTH = ['--os-auth-type', 'none', '--os-endpoint', 'http://127.0.0.1:9']
@@ -54,12 +54,12 @@ CONSISTENT = {
     '--on-error continue': ('on_error', 'continue'),
     '--max-freeze 90': ('max_freeze', 90.0),
     '--rehearse': ('rehearse', True),
-    '--hook a': ('hooks', [(False, True, True, 'a')]),
-    '--pre-hook a': ('hooks', [(False, True, False, 'a')]),
-    '--post-hook a': ('hooks', [(False, False, True, 'a')]),
-    '--guest-hook a': ('hooks', [(True, True, True, 'a')]),
-    '--guest-pre-hook a': ('hooks', [(True, True, False, 'a')]),
-    '--guest-post-hook a': ('hooks', [(True, False, True, 'a')]),
+    '--hook a': ('hooks', [(False, ('pre',), ('post',), 'a')]),
+    '--pre-hook a': ('hooks', [(False, ('pre',), None, 'a')]),
+    '--post-hook a': ('hooks', [(False, None, ('post',), 'a')]),
+    '--guest-hook a': ('hooks', [(True, ('pre',), ('post',), 'a')]),
+    '--guest-pre-hook a': ('hooks', [(True, ('pre',), None, 'a')]),
+    '--guest-post-hook a': ('hooks', [(True, None, ('post',), 'a')]),
     '--hook-timeout 5s': ('hook_timeout', 5.0),
     '--hook-env TOKEN': ('hook_env', ['TOKEN']),
     '--login root': ('login', 'root'),
@@ -73,6 +73,7 @@ CONSISTENT = {
     '--ssh-host h': ('ssh_host', 'h'),
     '-4': ('family', 4),
     '-6': ('family', 6),
+    '--profile p': ('profile', 'p'),
 }
 OPTIONS = {'create': COMMON, 'consistent': {**COMMON, **CONSISTENT}}
 CLASSES = {
@@ -93,9 +94,13 @@ class TestOptions(testtools.TestCase):
             self.seen = parsed_args
             raise Failure('seen')
 
-        patch = mock.patch.object(wiring, 'prepare', prepare)
-        patch.start()
-        self.addCleanup(patch.stop)
+        for name, instead in (
+            ('prepare', prepare),
+            ('read_profile', lambda name: ()),
+        ):
+            patch = mock.patch.object(wiring, name, instead)
+            patch.start()
+            self.addCleanup(patch.stop)
 
     def shell(self, *words):
         try:
@@ -128,7 +133,7 @@ class TestOptions(testtools.TestCase):
         cls = server_snapshot.CheckServerSnapshot
         ours = _options(cls(mock.Mock(), None).get_parser('x'))
         formatters = _options(
-            server_snapshot.FailureLister(mock.Mock(), None).get_parser('x')
+            super(base.FailureLister, cls(mock.Mock(), None)).get_parser('x')
         )
         wanted = {words.split(' ')[0] for words in CONSISTENT}
         wanted -= {'--discard-lower', '--rehearse'}

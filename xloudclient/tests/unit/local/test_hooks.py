@@ -96,7 +96,7 @@ class TestOutcome(HooksTestCase):
         self.assertIn("can't be run", outcome.reason)
 
     def test_an_argument_that_no_program_can_have_fails(self):
-        hook = Hook('/bin/true', Place.HERE, pre='a\0b')
+        hook = Hook('/bin/true', Place.HERE, pre=('a\0b',))
         outcome = hooks.LocalHooks(self.environ).run(hook, 'pre', {}, 5)
         self.assertEqual(HookState.FAILED, outcome.state)
 
@@ -118,11 +118,11 @@ class TestWhatAHookGets(HooksTestCase):
 
     def test_pre_gets_its_argument(self):
         self.assertEqual('1 pre\n', self.argument('pre'))
-        self.assertEqual('1 freeze\n', self.argument('pre', pre='freeze'))
+        self.assertEqual('1 freeze\n', self.argument('pre', pre=('freeze',)))
 
     def test_post_gets_its_argument(self):
         self.assertEqual('1 post\n', self.argument('post'))
-        self.assertEqual('1 a b\n', self.argument('post', post='a b'))
+        self.assertEqual('1 a b\n', self.argument('post', post=('a b',)))
 
     def test_its_environment_is_a_clean_one(self):
         self.environ.update(OS_PASSWORD='secret', LANG='C', CHOSEN='yes')
