@@ -62,13 +62,18 @@ class OpenStack:
     ) -> Mapping[str, Any]:
         """Return the properties of the image that a server was booted from.
 
-        Of one that is gone, or of a volume that no image was put on: none.
+        Of a volume that no image was put on: none.
+
+        :raises Refused: the image is gone
         """
-        if target.kind is Kind.IMAGE:
-            return self.images.get(server['image']['id']) or {}
-        if not target.volumes:
-            return {}
-        return self.volumes.image_properties(target.volumes[0].id)
+        if target.kind is Kind.VOLUME:
+            root = [volume.id for volume in target.volumes[:1]]
+            return self.volumes.image_properties(root[0]) if root else {}
+        image_id = server['image']['id']
+        image = self.images.get(image_id)
+        if image is None:
+            raise Refused(f'image {image_id} is gone', 404)
+        return image
 
     def request(self, plan: Plan, properties: Mapping[str, str]) -> Requested:
         try:

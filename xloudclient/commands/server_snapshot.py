@@ -167,16 +167,17 @@ class CheckServerSnapshot(base.FailureLister):
     )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        from xloudclient.commands import guest_options, options
+        from xloudclient.commands import guest_options, options, profile
 
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         guest_options.leave_snapshot_alone(parser)
         options.add_servers(parser)
-        options.add_data_volumes(parser, by_default=True)
-        guest_options.add_quiescing(parser)
-        guest_options.add_hooks(parser)
-        guest_options.add_guest_access(parser)
-        options.add_concurrency(parser)
+        with profile.profiled(parser):
+            options.add_data_volumes(parser, by_default=True)
+            guest_options.add_quiescing(parser)
+            guest_options.add_hooks(parser)
+            guest_options.add_guest_access(parser)
+            options.add_concurrency(parser)
         return parser
 
     def take_action(
@@ -185,6 +186,7 @@ class CheckServerSnapshot(base.FailureLister):
         from xloudclient import wiring
 
         self.check_columns(parsed_args, *CHECK_COLUMNS)
+        self._resolve(parsed_args)
         reports = wiring.check(self.app.client_manager, parsed_args)
         self._exit_code = int(wiring.exit_code(reports))
         return CHECK_COLUMNS, [
@@ -198,6 +200,13 @@ class CheckServerSnapshot(base.FailureLister):
             for report in reports
             for one in report.findings
         ]
+
+    def _resolve(self, parsed_args: argparse.Namespace) -> None:
+        """Complete the options: a profile has those of a snapshot, too."""
+        from xloudclient.commands import profile
+
+        snapshot = CreateConsistentServerSnapshot(self.app, None)
+        profile.resolve(parsed_args, snapshot.get_parser(''))
 
 
 class RecoverServerSnapshot(base.FailureLister):

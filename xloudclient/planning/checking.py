@@ -37,24 +37,23 @@ from xloudclient.consistency.checks.finding import (
     warning,
 )
 from xloudclient.consistency.errors import (
+    Busy,
     CloudError,
-    Failure,
     GuestLost,
     Interrupted,
     NotQuiesced,
 )
 from xloudclient.consistency.plan import Quiescer
 from xloudclient.consistency.ports import Clock, Evidence, GuestFacts
+from xloudclient.consistency.run import CONNECT_SECONDS, PROBE_SECONDS
+from xloudclient.consistency.taking import CALL_SECONDS
+from xloudclient.guest.access import Access
 from xloudclient.guest.look import Look
 from xloudclient.local import runs
 from xloudclient.local.journal_files import room
 from xloudclient.planning.planner import Prepared
 
 T = TypeVar('T')
-
-CALL_SECONDS = 20.0
-CONNECT_SECONDS = 30.0
-PROBE_SECONDS = 10.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -122,12 +121,10 @@ class _Check:
         yield from self._runs()
         yield from self._looked_at('disks', self._disks)
         yield from self._looked_at('earlier', self._earlier)
-        if self.plan.needs_guest:
-            yield from self._guest()
-        yield from self._hooks()
-        if not self.plan.is_auto:
-            measured = self.prepared.measured_ms
-            yield prediction.hold(self.plan, measured, self.facts)
+        if self.prepared.guest:
+            yield from self._guest(self.prepared.guest)
+        else:
+            yield self._hold()
         yield from self._looked_at('host', self._host)
         yield from self._looked_at('image quota', self._image_quota)
         yield from self._looked_at('volume quota', self._volume_quota)
@@ -153,11 +150,13 @@ class _Check:
         ]
         yield from of_run.other_runs(live.run_id if live else '', dead)
         yield of_run.journal(str(folder), *room(folder))
-
-    def _hooks(self) -> Iterator[Finding]:
         if self.plan.hooks:
             paths = ', '.join(one.path for one in self.plan.hooks)
             yield warning('hooks', f'not run by a check: {paths}')
+
+    def _hold(self) -> Finding:
+        measured = self.prepared.measured_ms
+        return prediction.hold(self.plan, measured, self.facts)
 
     # The cloud
 
@@ -198,17 +197,16 @@ class _Check:
 
     # The guest
 
-    def _guest(self) -> Iterator[Finding]:
-        assert self.prepared.guest is not None  # noqa: S101  for mypy
-        look = Look(self.prepared.guest, self.plan.run_id)
+    def _guest(self, access: Access) -> Iterator[Finding]:
+        look = Look(access, self.plan.run_id)
         with contextlib.closing(look):
             try:
                 self.facts = self._open(look)
                 fitness.check_identity(self.plan, self.facts)
-                yield from of_guest.login(self.plan, self.facts)
-            except Failure as failure:
+            except NotQuiesced as failure:
                 yield problem('login', failure)
                 return
+            yield from of_guest.login(self.plan, self.facts)
             if not self.facts.is_taken:
                 yield from self._holders(look)
 
@@ -230,6 +228,7 @@ class _Check:
         except NotQuiesced as failure:
             yield problem('auto' if self.plan.is_auto else 'fsfreeze', failure)
             return
+        yield self._hold()
         for quiescer in self.plan.quiescers:
             yield from self._holder(look, quiescer)
 
@@ -255,9 +254,7 @@ class _Check:
                 return
             self.lapses.append(f'dropped: {failure}')
             yield warning(quiescer.name, f'would be dropped: {failure}')
-        except Interrupted:
-            raise
-        except Failure as failure:
+        except Busy as failure:
             yield problem(quiescer.name, failure)
         else:
             self.seen.append((quiescer, evidence))

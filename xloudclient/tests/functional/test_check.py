@@ -20,6 +20,7 @@ its text; the exit code of both commands; and the class that the snapshot of
 broken is mended again.
 """
 
+import re
 import subprocess
 import time
 
@@ -40,6 +41,8 @@ def table(*rows):
 
 
 class CheckTestCase(testscenarios.WithScenarios, base.FunctionalTestCase):
+    """Has what the tests of a class share."""
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -50,24 +53,7 @@ class CheckTestCase(testscenarios.WithScenarios, base.FunctionalTestCase):
 
     @classmethod
     def make(cls, stage):
-        """Make what the tests of this class share."""
         raise NotImplementedError
-
-    def test_check_says_what_consistent_then_does(self):
-        words = [self.server.name, *getattr(self, self.broken)()]
-        before, began = self.counts(), time.time()
-        result = self.run_it('check', *words)
-        self.assert_untouched(began)
-        self.assertEqual(before, self.counts())
-        self.assertEqual(self.code, result.code, result.stderr)
-        said = [
-            row['Finding']
-            for row in result.rows
-            if row['Check'] == self.finding
-        ]
-        self.assertRegex('\n'.join(said) or str(result.rows), self.text)
-        self.assertEqual('class', result.rows[-1]['Check'])
-        self.assert_consistent(words, result.rows[-1]['Finding'])
 
     def assert_consistent(self, words, verdict):
         """What was said comes true."""
@@ -75,10 +61,9 @@ class CheckTestCase(testscenarios.WithScenarios, base.FunctionalTestCase):
         self.assertEqual(self.code, result.code, result.stderr)
         [row] = result.rows
         self.assertEqual(self.level, row['Consistency'])
-        expected = self.level or 'no snapshot'
-        self.assertEqual(
-            expected, verdict.split(':')[0].split(',')[0].split(' (')[0]
-        )
+        # "crash: why", "none, required is ...", "no snapshot ..."
+        said = re.match(r'\w+', verdict)[0]
+        self.assertEqual(self.level or 'no', said)
 
     def assert_untouched(self, began):
         wrote = [
@@ -128,7 +113,27 @@ class CheckTestCase(testscenarios.WithScenarios, base.FunctionalTestCase):
         self.addCleanup(storage.revert_quota_set, project)
 
 
-class TestGuests(CheckTestCase):
+class Promise:
+    """Breaks a server, checks it, and takes its snapshot."""
+
+    def test_check_says_what_consistent_then_does(self):
+        words = [self.server.name, *getattr(self, self.broken)()]
+        before, began = self.counts(), time.time()
+        result = self.run_it('check', *words)
+        self.assert_untouched(began)
+        self.assertEqual(before, self.counts())
+        self.assertEqual(self.code, result.code, result.stderr)
+        said = [
+            row['Finding']
+            for row in result.rows
+            if row['Check'] == self.finding
+        ]
+        self.assertRegex('\n'.join(said) or str(result.rows), self.text)
+        self.assertEqual('class', result.rows[-1]['Check'])
+        self.assert_consistent(words, result.rows[-1]['Finding'])
+
+
+class TestGuests(Promise, CheckTestCase):
     """A server with a database, and whatever goes wrong in it."""
 
     scenarios = table(
@@ -151,7 +156,7 @@ class TestGuests(CheckTestCase):
         ('dead_run', 'run', 'is not finished', 0, APPLICATION),
         ('no_journal', 'run', "can't be written", 1, None),
         ('queue', 'host', 'captures check-other now', 0, APPLICATION),
-        ('image_quota', 'image quota', r'0 of 0', 3, None),
+        ('image_quota', 'image quota', 'images is used up', 3, None),
     )
 
     @classmethod
@@ -317,7 +322,7 @@ class TestGuests(CheckTestCase):
         return self.reach(self.server)
 
 
-class TestVolumes(CheckTestCase):
+class TestVolumes(Promise, CheckTestCase):
     """A server with a database on a data volume, which another has, too."""
 
     scenarios = table(
@@ -357,8 +362,11 @@ class TestVolumes(CheckTestCase):
         other = self.place.server()
         # without multi-attach Nova would refuse it
         self.compute.create_volume_attachment(other, volume_id=self.volume)
-        self.addCleanup(self.cloud.detach, other, self.volume)
         self.cloud.wait(self.is_shared)
+        self.addCleanup(self.cloud.wait, lambda: not self.is_shared())
+        self.addCleanup(
+            self.compute.delete_volume_attachment, other, self.volume
+        )
         return self.reach(self.server)
 
     def is_shared(self):
@@ -374,7 +382,7 @@ class TestVolumes(CheckTestCase):
         return self.reach(self.server)
 
 
-class TestVolumeBacked(CheckTestCase):
+class TestVolumeBacked(Promise, CheckTestCase):
     """A volume-backed server whose image asks for an agent it has not."""
 
     scenarios = table(
@@ -397,7 +405,7 @@ class TestVolumeBacked(CheckTestCase):
         return ['--quiesce', 'none']
 
 
-class TestStates(CheckTestCase):
+class TestStates(Promise, CheckTestCase):
     """A server in the states that it can be in."""
 
     scenarios = table(

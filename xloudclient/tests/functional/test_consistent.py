@@ -227,6 +227,29 @@ class TestConsistent(ConsistentTestCase):
         self.consistent('--quiesce', 'sync', '--wait')
         self.assertNotIn('as last time', self.last.stderr)
 
+    def test_a_rehearsal_holds_proves_and_makes_nothing(self):
+        self.start_mariadb()
+        before, hook = self.counts(), self.hook('h')
+        row = self.consistent('--rehearse', '--hook', hook)
+        self.assertEqual('skipped', row['Status'])
+        self.assertEqual('application', row['Consistency'])
+        self.assertEqual(['mysql', 'sync'], row['Quiesced'])
+        self.assertGreater(row['Frozen For'], 0)
+        self.assertIsNone(row['Snapshot ID'])
+        lines = [line.strip() for line in self.log.read_text().splitlines()]
+        self.assertEqual(['pre pre', 'post post aborted'], lines)
+        self.assertEqual(before, self.counts())
+        self.assertEqual([], self.cloud.events(self.server.id))
+        runs = self.home / 'state' / 'xloudclient' / 'runs'
+        self.assertEqual([], list(runs.iterdir()))
+
+    def test_a_rehearsal_shows_what_volumes_do_to_the_class(self):
+        self.start_mariadb()
+        self.attach()
+        row = self.consistent('--rehearse', expect=5)
+        self.assertEqual('none', row['Consistency'])
+        self.assertIn('several disks', row['Reason'])
+
     def test_an_unknown_host_key_is_said_with_the_line_that_accepts_it(self):
         words = self.reach(self.server)
         empty = self.home / 'empty'
