@@ -184,6 +184,7 @@ class CheckServerSnapshot(base.FailureLister):
         self, parsed_args: argparse.Namespace
     ) -> tuple[Sequence[str], Iterable[Any]]:
         from xloudclient import wiring
+        from xloudclient.commands import columns
 
         self.check_columns(parsed_args, *CHECK_COLUMNS)
         self._resolve(parsed_args)
@@ -191,7 +192,7 @@ class CheckServerSnapshot(base.FailureLister):
         self._exit_code = int(wiring.exit_code(reports))
         return CHECK_COLUMNS, [
             (
-                report.server_name,
+                columns.Text(report.server_name),
                 one.check,
                 str(one.result),
                 one.text,

@@ -118,6 +118,7 @@ class _Check:
 
     def _all(self) -> Iterator[Finding]:
         yield of_cloud.server(self.plan)
+        yield from self._looked_at('image quota', self._image_quota)
         yield from self._runs()
         yield from self._looked_at('disks', self._disks)
         yield from self._looked_at('earlier', self._earlier)
@@ -126,7 +127,6 @@ class _Check:
         else:
             yield self._hold()
         yield from self._looked_at('host', self._host)
-        yield from self._looked_at('image quota', self._image_quota)
         yield from self._looked_at('volume quota', self._volume_quota)
         yield from self._looked_at('agent', self._agent)
 
