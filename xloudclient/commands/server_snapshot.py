@@ -23,6 +23,7 @@ from typing import Any
 from osc_lib.command import command
 
 from xloudclient.commands import columns, guest_options, options
+from xloudclient.commands.examples import WithExample
 from xloudclient.i18n import _
 
 LOG = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ RECOVER_COLUMNS = ('Run ID', 'Server ID', 'Status', 'Reason')
 PLAN_COLUMNS = ('Server', 'Step', 'What', 'Limit')
 
 
-class FailureLister(command.Lister):
+class FailureLister(WithExample, command.Lister):
     """Shows its rows, and then has an exit code of its own."""
 
     log = LOG
@@ -161,8 +162,9 @@ class CreateServerSnapshot(SnapshotServers):
 
         Nothing is quiesced: a database finds what it would find after a
         power failure. Use "server snapshot consistent" to have it quiesced
-        first. Example: openstack server snapshot create --wait web"""
+        first."""
     )
+    example = 'openstack server snapshot create --wait web'
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         options.add_snapshot(parser, data_volumes_by_default=False)
@@ -179,9 +181,9 @@ class CreateConsistentServerSnapshot(SnapshotServers):
         on the snapshot. Exit codes: 0 done, 1 failed, 2 usage, 3 can't be
         quiesced (no snapshot), 4 the snapshot failed, 5 lower class than
         required, 6 RELEASE FAILED (an application may still be blocked),
-        7 out of time, 75 try again later. Example: openstack server snapshot
-        consistent --quiesce mysql --wait db"""
+        7 out of time, 75 try again later."""
     )
+    example = 'openstack server snapshot consistent --quiesce mysql --wait db'
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         from xloudclient.commands import profile
@@ -209,9 +211,9 @@ class RecoverServerSnapshot(FailureLister):
         A run that was killed is put right by the next one on its server, or
         by this command: hooks whose post never ran, snapshots that were
         requested and not proven, evidence that was not yet written. The
-        guest itself needs no recovery: it released on its own. Example:
-        openstack server snapshot recover"""
+        guest itself needs no recovery: it released on its own."""
     )
+    example = 'openstack server snapshot recover'
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)

@@ -30,13 +30,14 @@ AT_IMPORT = {'xloudclient', 'xloudclient.plugin'}
 WITH_COMMANDS = AT_IMPORT | {
     'xloudclient.commands',
     'xloudclient.commands.columns',
+    'xloudclient.commands.examples',
     'xloudclient.commands.guest_options',
     'xloudclient.commands.options',
     'xloudclient.commands.server_snapshot',
     'xloudclient.i18n',
 }
 
-LIMIT = 8
+LIMIT = 9
 
 # Loads the client as its shell does, without our entry points, and then
 # ours; prints what each of the two steps added to sys.modules.
