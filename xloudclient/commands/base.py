@@ -15,24 +15,44 @@
 
 import argparse
 import contextlib
+import inspect
 import logging
 import sys
 from typing import Any
 
 from osc_lib.command import command
 
+from xloudclient.i18n import _
+
 LOG = logging.getLogger(__name__)
 
 
 class Guarded(command.Command):
-    """Ends with the exit code that its failure has.
+    """Ends with the exit code that its failure has; its help, with an example.
 
+    The documents are made from the same help, as reStructuredText.
+
+    :ivar example: a command line
     :ivar _exit_code: that of a result that was shown
     """
 
     log = LOG
     app: Any
+    example = ''
     _exit_code = 0
+
+    def get_description(self) -> str:
+        return inspect.cleandoc(super().get_description())
+
+    def get_epilog(self) -> str:
+        title = _('Example')
+        return f'{title}::\n\n    {self.example}\n\n{super().get_epilog()}'
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser: Any = super().get_parser(prog_name)
+        bases: Any = (_Paragraphs, parser.formatter_class)
+        parser.formatter_class = type('Paragraphs', bases, {})
+        return parser
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Show the result, then return the exit code that it has.
@@ -83,6 +103,17 @@ class FailureLister(Guarded, command.Lister):
             raise Misuse(
                 f'-c: there is no such column (there are {", ".join(known)})'
             )
+
+
+class _Paragraphs:
+    """Makes argparse fill each paragraph; what is indented stays as it is."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        fill: Any = super()._fill_text  # type: ignore[misc]
+        return '\n\n'.join(
+            one if one.startswith(' ') else fill(one, width, indent)
+            for one in text.replace('::\n', ':\n').split('\n\n')
+        )
 
 
 class FailureShowOne(Guarded, command.ShowOne):

@@ -108,8 +108,9 @@ class CreateServerSnapshot(SnapshotServers):
 
         Nothing is quiesced: a database finds what it would find after a
         power failure. Use "server snapshot consistent" to have it quiesced
-        first. Example: openstack server snapshot create --wait web"""
+        first."""
     )
+    example = 'openstack server snapshot create --wait web'
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         from xloudclient.commands import guest_options, options
@@ -128,9 +129,9 @@ class CreateConsistentServerSnapshot(SnapshotServers):
         on the snapshot. Exit codes: 0 done, 1 failed, 2 usage, 3 can't be
         quiesced (no snapshot), 4 the snapshot failed, 5 lower class than
         required, 6 RELEASE FAILED (an application may still be blocked),
-        7 out of time, 75 try again later. Example: openstack server snapshot
-        consistent --quiesce mysql --wait db"""
+        7 out of time, 75 try again later."""
     )
+    example = 'openstack server snapshot consistent --quiesce mysql --wait db'
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         from xloudclient.commands import guest_options, options, profile
@@ -162,9 +163,9 @@ class CheckServerSnapshot(base.FailureLister):
         which a snapshot would meet these things; the last one, class, is the
         verdict. Exit codes: 0 it would have the required class, 5 a lower
         one, 3 it can't be quiesced, 75 try again later, and what else
-        "server snapshot consistent" with the same options would end with.
-        Example: openstack server snapshot check --quiesce mysql db"""
+        "server snapshot consistent" with the same options would end with."""
     )
+    example = 'openstack server snapshot check --quiesce mysql db'
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         from xloudclient.commands import guest_options, options, profile
@@ -217,9 +218,9 @@ class RecoverServerSnapshot(base.FailureLister):
         A run that was killed is put right by the next one on its server, or
         by this command: hooks whose post never ran, snapshots that were
         requested and not proven, evidence that was not yet written. The
-        guest itself needs no recovery: it released on its own. Example:
-        openstack server snapshot recover"""
+        guest itself needs no recovery: it released on its own."""
     )
+    example = 'openstack server snapshot recover'
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)

@@ -50,8 +50,9 @@ class ListSnapshot(base.FailureLister):
         """List snapshots of servers, the newest first.
 
         Image-backed and volume-backed ones, backups, and those that others
-        made. Example: openstack snapshot list --server db --since 7d"""
+        made."""
     )
+    example = 'openstack snapshot list --server db --since 7d'
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         from openstackclient.identity import common
@@ -194,9 +195,9 @@ class ShowSnapshot(base.FailureShowOne):
     _description = _(
         """Show a snapshot, its parts, and what was proven of it.
 
-        Says why its consistency class is not higher. Example: openstack
-        snapshot show db-2026-03-18"""
+        Says why its consistency class is not higher."""
     )
+    example = 'openstack snapshot show db-2026-03-18'
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
