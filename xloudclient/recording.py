@@ -180,6 +180,7 @@ def forget(journal: pathlib.Path) -> None:
         record = runs.parse(journal.stem, journal.read_bytes())
         if not recovery.Remains.of(record).posts:
             journal.unlink()
+            runs.forget_groups(journal.parent)
 
 
 if __name__ == '__main__':

@@ -219,6 +219,7 @@ class Recovery:
             return self._failed(record, failure)
         done = self._put_right(record, journal)
         journal.close(done.state is State.RECOVERED)
+        runs.forget_groups(self.folder)
         return done
 
     def _put_right(
@@ -236,7 +237,7 @@ class Recovery:
             begin = record.events[0] if record.events else {}
             if begin.get('place') != self.cloud.place:
                 return self._elsewhere(record, remains)
-            if remains.proven:
+            if remains.proven and self._counts(record):
                 return self._finish(record, remains.proven)
             left = self._discard(record, remains)
         except (Failure, CloudError, TimeoutError) as error:
@@ -252,6 +253,12 @@ class Recovery:
             State.RECOVERED,
             told + 'it is clean now',
         )
+
+    def _counts(self, record: runs.Record) -> bool:
+        """Whether what it has proven may be claimed: all of a group, or
+        nothing."""
+        group_id = record.group_id
+        return not group_id or runs.agreement(self.folder, group_id).exists()
 
     def _raise_if_interrupted(self) -> None:
         if self.clock.interrupted:

@@ -36,8 +36,10 @@ from xloudclient.consistency.errors import (
     Misuse,
     most_urgent,
 )
+from xloudclient.consistency.group import Alone
 from xloudclient.consistency.outcome import Outcome
-from xloudclient.consistency.ports import Guest, World
+from xloudclient.consistency.plan import Plan
+from xloudclient.consistency.ports import Group, Guest, World
 from xloudclient.consistency.run import Run
 from xloudclient.guest.absent import NoGuest
 from xloudclient.guest.session import GRACE_SECONDS
@@ -48,6 +50,8 @@ from xloudclient.local.hook_group import start_of
 from xloudclient.local.hooks import LocalHooks
 from xloudclient.local.journal import FileJournal, runs_folder
 from xloudclient.local.progress import Progress
+from xloudclient.local.rendezvous import Rendezvous
+from xloudclient.local.runs import forget_groups
 from xloudclient.local.signals import Interruption, interruptible
 from xloudclient.local.turns import Turns
 from xloudclient.planning import planner, profiled, steps
@@ -113,11 +117,13 @@ class Wired:
     def run(self) -> list[Outcome]:
         """Run them all; one outcome per server, in order."""
         turns = Turns(self._options.concurrency)
+        group = self._group()
         insist = self._progress.insist
         with self._progress, interruptible(insist) as interruption:
             threads = [
                 threading.Thread(
-                    target=self._run_one, args=(one, turns, interruption)
+                    target=self._run_one,
+                    args=(one, turns, group, interruption),
                 )
                 for one in self._prepared
             ]
@@ -125,12 +131,19 @@ class Wired:
                 thread.start()
             for thread in threads:
                 thread.join()
+        forget_groups(runs_folder(os.environ))
         return [self._outcomes[one.plan.target.id] for one in self._prepared]
+
+    def _group(self) -> Group:
+        if self._options.group:
+            return Rendezvous(len(self._prepared))
+        return Alone()
 
     def _run_one(
         self,
         prepared: planner.Prepared,
         turns: Turns,
+        group: Group,
         interruption: Interruption,
     ) -> None:
         plan = prepared.plan
@@ -139,16 +152,17 @@ class Wired:
             if prepared.refusal:
                 raise prepared.refusal
             with turns.turn(plan, clock):
-                outcome = self._execute(prepared, clock)
+                outcome = self._execute(prepared, clock, group)
         except Failure as failure:
-            outcome = refused(plan, failure)
+            outcome = _not_begun(plan, failure, group)
         except BaseException as error:
             LOG.debug('unexpected', exc_info=True)
-            outcome = refused(plan, Failure(f'unexpected: {error!r}'))
+            unexpected = Failure(f'unexpected: {error!r}')
+            outcome = _not_begun(plan, unexpected, group)
         self._outcomes[plan.target.id] = outcome
 
     def _execute(
-        self, prepared: planner.Prepared, clock: SystemClock
+        self, prepared: planner.Prepared, clock: SystemClock, group: Group
     ) -> Outcome:
         plan = prepared.plan
         folder = runs_folder(os.environ)
@@ -165,7 +179,10 @@ class Wired:
         for text in recovery.recover_server(plan.target.id):
             LOG.warning('%s: %s', plan.target.name, text)
         journal.begin(
-            plan.target.id, name=plan.target.name, place=self._cloud.place
+            plan.target.id,
+            name=plan.target.name,
+            place=self._cloud.place,
+            group=plan.group_id,
         )
         is_done = False
         try:
@@ -179,8 +196,10 @@ class Wired:
                 ),
                 clock=clock,
                 reporter=self._progress.of(plan, clock),
+                group=group,
             )
-            outcome = Run(plan, world, prepared.measured_ms).execute()
+            run = Run(plan, world, prepared.measured_ms, prepared.joint_ms)
+            outcome = run.execute()
             is_done = not (outcome.leaves_something or outcome.is_deferred)
         finally:
             journal.close(is_done)
@@ -233,6 +252,12 @@ def read_profile(name: str) -> profiles.Profile:
     :raises HookRefused: somebody else could have written it
     """
     return profiles.load(name, os.environ)
+
+
+def _not_begun(plan: Plan, failure: Failure, group: Group) -> Outcome:
+    """A run that could not begin ends that of its group."""
+    group.give_up(plan.target.name, failure)
+    return refused(plan, failure)
 
 
 def _insist() -> None:

@@ -95,12 +95,19 @@ class Images:
             limit='10',
         )
 
-    def last_hold_ms(self, server_id: str, project_id: str) -> int | None:
-        """Return how long the server was held for its last snapshot."""
+    def last_hold_ms(
+        self, server_id: str, project_id: str, in_group: bool = False
+    ) -> int | None:
+        """Return how long the server was held for its last snapshot.
+
+        :param in_group: for the last one in a group, or the last one alone
+        """
         for image in self.latest_of(server_id, project_id):
             held = image.get('xloud_frozen_ms', '')
             if image.get('xloud_reason', '') not in evidence.AS_PLANNED:
                 # what went wrong says nothing of the next hold
+                continue
+            if bool(image.get('xloud_group')) is not in_group:
                 continue
             is_number = held.isascii() and held.isdecimal() and len(held) < 12
             if evidence.is_ours(image['id'], image) and is_number:

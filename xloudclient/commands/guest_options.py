@@ -64,7 +64,7 @@ def add_quiescing(parser: argparse.ArgumentParser) -> None:
         default=60.0,
         help=_(
             'Longest time from the first lock requested to the last '
-            'released (default: 60s)'
+            'released, of a group: on any server (default: 60s)'
         ),
     )
 
@@ -85,6 +85,17 @@ def add_lower_class(parser: argparse.ArgumentParser) -> None:
         help=_(
             'Quiesce, hold as long as predicted, verify and release, but '
             'take no snapshot'
+        ),
+    )
+
+
+def add_group(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--group',
+        action='store_true',
+        help=_(
+            'Capture all servers at one point in time: all are quiesced, '
+            'then all captured, then all released; all or nothing'
         ),
     )
 
@@ -257,6 +268,7 @@ def leave_guest_alone(parser: argparse.ArgumentParser) -> None:
     for add in (
         add_quiescing,
         add_lower_class,
+        add_group,
         add_hooks,
         add_guest_access,
     ):
@@ -271,4 +283,5 @@ def leave_snapshot_alone(parser: argparse.ArgumentParser) -> None:
     options.add_snapshot(lacking, data_volumes_by_default=True)
     options.add_run(lacking)
     add_lower_class(lacking)
+    add_group(lacking)
     parser.set_defaults(**vars(lacking.parse_args([])))

@@ -235,6 +235,7 @@ def add_concurrency(parser: argparse.ArgumentParser) -> None:
         default=8,
         help=_(
             'Servers at a time; never more than one image-backed server of '
-            'the same compute host is captured (default: 8)'
+            'the same compute host is captured; not for a --group '
+            '(default: 8)'
         ),
     )

@@ -38,6 +38,7 @@ LONG_COLUMNS = (
     'Run ID',
     'Reason',
 )
+GROUP_COLUMNS = ('Group',)
 RECOVER_COLUMNS = ('Run ID', 'Server ID', 'Status', 'Reason')
 CHECK_COLUMNS = ('Server', 'Check', 'Result', 'Finding', 'Next')
 PLAN_COLUMNS = ('Server', 'Step', 'What', 'Limit')
@@ -67,8 +68,9 @@ class SnapshotServers(base.FailureLister):
     ) -> tuple[Sequence[str], Iterable[Any]]:
         from xloudclient import wiring
 
-        self.check_columns(parsed_args, *self._columns(parsed_args))
         profile = self.resolve(parsed_args)
+        columns = self._columns(parsed_args)
+        self.check_columns(parsed_args, *columns)
         wired = wiring.prepare(
             self.app.client_manager, parsed_args, self.verbosity
         )
@@ -79,11 +81,9 @@ class SnapshotServers(base.FailureLister):
             if outcome.message:
                 self.tell(outcome.message, outcome.exit_code)
         rows = (
-            [*profile, *wired.steps()]
-            if dry
-            else show(outcomes, parsed_args.long)
+            [*profile, *wired.steps()] if dry else show(outcomes, len(columns))
         )
-        return self._columns(parsed_args), rows
+        return columns, rows
 
     def resolve(
         self, parsed_args: argparse.Namespace
@@ -94,7 +94,9 @@ class SnapshotServers(base.FailureLister):
     def _columns(self, parsed_args: argparse.Namespace) -> tuple[str, ...]:
         if parsed_args.dry_run:
             return PLAN_COLUMNS
-        return COLUMNS + (LONG_COLUMNS if parsed_args.long else ())
+        if not parsed_args.long:
+            return COLUMNS
+        return COLUMNS + LONG_COLUMNS + parsed_args.group * GROUP_COLUMNS
 
     @property
     def verbosity(self) -> int:
@@ -129,7 +131,8 @@ class CreateConsistentServerSnapshot(SnapshotServers):
         on the snapshot. Exit codes: 0 done, 1 failed, 2 usage, 3 can't be
         quiesced (no snapshot), 4 the snapshot failed, 5 lower class than
         required, 6 RELEASE FAILED (an application may still be blocked),
-        7 out of time, 75 try again later."""
+        7 out of time, 75 try again later. With --group several servers have
+        one point in time, all or nothing."""
     )
     example = 'openstack server snapshot consistent --quiesce mysql --wait db'
 
@@ -140,6 +143,7 @@ class CreateConsistentServerSnapshot(SnapshotServers):
             options.add_snapshot(parser, data_volumes_by_default=True)
             guest_options.add_quiescing(parser)
             guest_options.add_lower_class(parser)
+            guest_options.add_group(parser)
             guest_options.add_hooks(parser)
             guest_options.add_guest_access(parser)
             options.add_run(parser)
@@ -248,9 +252,9 @@ class RecoverServerSnapshot(base.FailureLister):
         ]
 
 
-def show(outcomes: Sequence[Any], long: bool) -> list[tuple[Any, ...]]:
-    """Make the rows of the table: one per server."""
-    return [_row(one) + (_long(one) if long else ()) for one in outcomes]
+def show(outcomes: Sequence[Any], width: int) -> list[tuple[Any, ...]]:
+    """Make the rows of the table: one per server, with so many columns."""
+    return [(_row(one) + _long(one))[:width] for one in outcomes]
 
 
 def _row(outcome: Any) -> tuple[Any, ...]:
@@ -281,4 +285,5 @@ def _long(outcome: Any) -> tuple[Any, ...]:
         columns.Words(list(outcome.hooks)),
         outcome.plan.run_id or None,
         outcome.reason,
+        None if outcome.consistency is None else outcome.plan.group_id,
     )

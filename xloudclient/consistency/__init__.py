@@ -42,6 +42,9 @@ make it right, and each has its module:
                           │
                        record, or clean up ─> posts, in reverse ─> done
 
+Several servers are captured at one point in time by as many runs, which wait
+for each other on the way (:mod:`.group`): all of them get there, or none.
+
 A :class:`~.plan.Plan` says what to do, a :class:`~.ports.World` what to do
 it with, an :class:`~.outcome.Outcome` how it ended. Nothing here knows
 OpenStack, ssh, argparse, the clock or a file.

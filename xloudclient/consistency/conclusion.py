@@ -96,11 +96,11 @@ def _unrecorded(progress: Progress) -> Failure | None:
 
 
 def _status(plan: Plan, progress: Progress, failure: Failure | None) -> Status:
-    if progress.is_discarded and progress.proof:
+    if progress.is_discarded and progress.captured_at:
         return Status.DISCARDED
     if progress.is_active:
         return Status.ACTIVE
-    if progress.captured_at:
+    if progress.captured_at and not progress.is_forsaken:
         return Status.FAILED if _has_vanished(progress) else Status.CAPTURED
     is_untouched = progress.requested is None and not progress.is_unsure
     is_failed = failure and failure.exit_code is ExitCode.CAPTURE_FAILED
@@ -111,7 +111,7 @@ def _status(plan: Plan, progress: Progress, failure: Failure | None) -> Status:
 
 def _is_undone(progress: Progress) -> bool:
     """Whether what was begun was removed before it was a snapshot."""
-    return progress.is_discarded and progress.proof is None
+    return progress.is_discarded and not progress.captured_at
 
 
 def _has_vanished(progress: Progress) -> bool:

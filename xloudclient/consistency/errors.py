@@ -25,7 +25,8 @@
     ├── ReleaseFailed           6  an application may still be blocked
     ├── OutOfTime               7  --max-freeze or --timeout ran out
     ├── Busy                   75  somebody else is at it: try again later
-    └── Interrupted      128 + n  SIGINT, SIGTERM, SIGHUP
+    ├── Interrupted      128 + n  SIGINT, SIGTERM, SIGHUP
+    └── GroupBroken                another server of the group failed: its code
 
     CloudError                     what an adapter of the Cloud port raises
     ├── Refused                    the cloud said no: it did not happen
@@ -159,6 +160,19 @@ class Interrupted(Failure):
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.exit_code = ExitCode(128 + signal_number)
+
+
+class GroupBroken(Failure):
+    """The group was given up, so nothing of this server's is kept.
+
+    :param server: name of the server that gave up
+    :param cause: why; its exit code is that of all
+    """
+
+    def __init__(self, server: str, cause: Failure) -> None:
+        why = f'the group was given up because of {server}'
+        super().__init__(f'{why}: {cause}')
+        self.exit_code = cause.exit_code
 
 
 class CloudError(Exception):

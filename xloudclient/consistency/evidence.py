@@ -63,7 +63,6 @@ def requested_properties(plan: Plan) -> dict[str, str]:
         xloud_schema=SCHEMA,
         xloud_consistency=str(Consistency.NONE),
         xloud_run=plan.run_id,
-        xloud_group=plan.group_id,
         xloud_server_name=target.name,
         xloud_flavor=target.flavor,
         xloud_networks=_joined(target.networks),
@@ -85,14 +84,18 @@ def proven_properties(
     frozen_seconds: float | None,
     quiesced: Sequence[str],
     volume_snapshots: Sequence[str],
+    group_id: str = '',
 ) -> dict[str, str]:
     """The one update after the proof: it claims the image, and the class.
+
+    The group, too, is claimed only here, when it is known to be whole.
 
     :param volume_snapshots: those of an image-backed server's volumes
     """
     claims = {
         'xloud_image': image_id,
         'xloud_consistency': str(proof.consistency),
+        'xloud_group': group_id,
         'xloud_captured_at': captured_at,
         'xloud_frozen_ms': (
             '' if frozen_seconds is None else str(round(frozen_seconds * 1000))

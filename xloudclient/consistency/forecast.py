@@ -16,7 +16,9 @@
 No outage that was bound to end without a consistent snapshot.
 """
 
+import collections
 import dataclasses
+from collections.abc import Iterable
 
 from xloudclient.consistency.errors import NotQuiesced
 from xloudclient.consistency.plan import Kind, Plan
@@ -33,10 +35,14 @@ class Forecast:
 
     :param seconds: None if nothing can be said
     :param is_measured: taken from this server's last snapshot, not estimated
+    :param is_joint: measured in a group, so it is the hold of all its members
+    :param host_id: of the compute host that copies the disk; '' if none does
     """
 
     seconds: float | None = None
     is_measured: bool = False
+    is_joint: bool = False
+    host_id: str = ''
 
     def __str__(self) -> str:
         if self.seconds is None:
@@ -45,19 +51,51 @@ class Forecast:
         return f'{self.seconds:.1f} s ({how})'
 
 
-def predict(plan: Plan, measured_ms: int | None, used_bytes: int) -> Forecast:
+def predict(
+    plan: Plan,
+    measured_ms: int | None,
+    used_bytes: int,
+    joint_ms: int | None = None,
+) -> Forecast:
     """Predict the hold of a plan that holds something.
 
     :param measured_ms: ``xloud_frozen_ms`` of this server's last snapshot
     :param used_bytes: in use on the guest's root disk; 0 if not known
+    :param joint_ms: the same of its last snapshot in a group
     """
+    host_id = plan.target.host_id if plan.target.kind is Kind.IMAGE else ''
+    if joint_ms is not None:
+        return Forecast(joint_ms / 1000, is_measured=True, is_joint=True)
     if measured_ms is not None:
-        return Forecast(measured_ms / 1000, is_measured=True)
+        return Forecast(measured_ms / 1000, True, host_id=host_id)
     if plan.target.kind is Kind.VOLUME:
         return Forecast(VOLUME_SECONDS)
     if used_bytes:
-        return Forecast(used_bytes / IMAGE_RATE)
+        return Forecast(used_bytes / IMAGE_RATE, host_id=host_id)
     return Forecast()
+
+
+def join(forecasts: Iterable[Forecast]) -> Forecast:
+    """Predict the hold of a group: until the last of them is captured.
+
+    Copies on one compute host share its disks, or wait for each other there
+    (``max_concurrent_snapshots`` in ``nova/compute/manager.py``), so they
+    count one after another; hosts and volumes at the same time.
+    """
+    known = [one for one in forecasts if one.seconds is not None]
+    queues = collections.defaultdict(list)
+    for one in known:
+        queues[one.host_id].append(one)
+    at_once = queues.pop('', [])
+    at_once += map(_in_turn, queues.values())
+    return max(at_once, key=lambda one: one.seconds or 0, default=Forecast())
+
+
+def _in_turn(queue: list[Forecast]) -> Forecast:
+    """The copies of one host; a sum of measurements is an estimate."""
+    if len(queue) == 1:
+        return queue[0]
+    return Forecast(sum(one.seconds or 0 for one in queue))
 
 
 def refuse(plan: Plan, forecast: Forecast) -> str:
@@ -80,4 +118,6 @@ def refuse(plan: Plan, forecast: Forecast) -> str:
         ways += [
             'a volume-backed server (its hold does not grow with the disk)'
         ]
+    if plan.group_id:
+        ways += ['fewer image-backed servers of one compute host in a group']
     raise NotQuiesced(text, f'What helps: {"; ".join(ways)}.')

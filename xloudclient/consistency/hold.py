@@ -60,6 +60,7 @@ class Hold:
         self.hooks = Hooks(plan, world, remaining)
         self.began: float | None = None
         self.ended: float | None = None
+        self._limit = 0.0
         self._remaining = remaining
 
     @property
@@ -68,10 +69,11 @@ class Hold:
 
     @property
     def deadline(self) -> float | None:
-        """When ``--max-freeze`` runs out; None if nothing is held."""
-        if self.began is None or self.ended is not None:
-            return None
-        return self.began + self.plan.budget.max_freeze
+        """When ``--max-freeze`` runs out; None if nothing is held.
+
+        In a group it began with the first lock of any member.
+        """
+        return self._limit if self.is_holding else None
 
     @property
     def frozen_seconds(self) -> float | None:
@@ -85,14 +87,17 @@ class Hold:
         """The holders that held until they were released."""
         return tuple(h.quiescer.name for h in self.holders if h.is_proven)
 
-    def quiesce(self) -> None:
-        """Run the pre hooks and start every holder, in order.
-
-        :raises Failure: one failed; what had started is still held
-        """
+    def run_pres(self) -> None:
+        """Run the pre hooks; raises Failure if one failed."""
         self.hooks.owe_posts()
         for hook in self.hooks.pres:
             self._attempt(functools.partial(self.hooks.run_pre, hook))
+
+    def quiesce(self) -> None:
+        """Start every holder, in order.
+
+        :raises Failure: one failed; what had started is still held
+        """
         if self.plan.quiescers:
             self._start_lease()
         for quiescer in self.plan.quiescers:
@@ -111,10 +116,13 @@ class Hold:
 
     def _start_lease(self) -> None:
         """From here on the guest counts: max-freeze is its clock, too."""
-        self.began = self.world.clock.now()
+        now = self.began = self.world.clock.now()
+        elapsed = now - self.world.group.begin_hold(now)
+        left = self.plan.budget.max_freeze - elapsed
+        self._limit = now + left
         self.world.journal.write('hold')
         try:
-            self.world.guest.start_lease(self.plan.budget.max_freeze)
+            self.world.guest.start_lease(left)
         except (GuestLost, TimeoutError) as error:
             raise NotQuiesced(f'the connection was lost: {error}') from error
 

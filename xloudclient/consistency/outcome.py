@@ -44,6 +44,14 @@ class Result(enum.StrEnum):
     EXPIRED = 'expired'
 
 
+#: The result when there is no snapshot; else it was aborted.
+RESULTS = {
+    ExitCode.OUT_OF_TIME: Result.EXPIRED,
+    ExitCode.CAPTURE_FAILED: Result.FAILED,
+    ExitCode.LOWER_CLASS: Result.FAILED,
+}
+
+
 @dataclasses.dataclass(slots=True)
 class Progress:
     """What is known of the snapshot so far.
@@ -53,6 +61,7 @@ class Progress:
         an outcome that is not known
     :param captured_clock: when it was first seen captured, monotonic seconds
     :param is_deferred: the evidence is written when the upload has ended
+    :param is_forsaken: its group is not whole, so it is not to be kept
     :param leftovers: commands that remove what could not be deleted
     :param unfound: how to find what a lost request may still make
     """
@@ -66,10 +75,20 @@ class Progress:
     is_deferred: bool = False
     is_active: bool = False
     is_discarded: bool = False
+    is_forsaken: bool = False
     failure: Failure | None = None
     proof: Proof | None = None
     leftovers: tuple[str, ...] = ()
     unfound: str = ''
+
+    @property
+    def result(self) -> Result:
+        """What it has come to, when everything is released."""
+        if self.captured_at and not self.is_forsaken:
+            return Result.CAPTURED
+        if self.failure is None:
+            return Result.ABORTED
+        return RESULTS.get(self.failure.exit_code, Result.ABORTED)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

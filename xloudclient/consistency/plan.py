@@ -138,6 +138,7 @@ class Quiescer:
         again
     :param gives: the class on one disk when all goes well; for a user's own
         file None until its ``ready`` line declares one
+    :param stops_writes: while it holds, the application writes nothing
     """
 
     name: str
@@ -145,6 +146,7 @@ class Quiescer:
     options: tuple[tuple[str, str], ...] = ()
     gives: Consistency | None = Consistency.CRASH
     companions: tuple[Companion, ...] = ()
+    stops_writes: bool = True
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -168,6 +170,8 @@ class Plan:
     :param is_auto: the quiescers are chosen from ``catalogue`` by what runs
         in the guest
     :param required: the lowest class that counts as success
+    :param group_id: of the servers that are captured at one point in time,
+        all or nothing; empty for one that is captured alone
     :param address: where the guest is reached; empty if it is not
     :param login_command: how one would log in there by hand
     """

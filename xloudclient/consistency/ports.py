@@ -21,6 +21,8 @@ import enum
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from xloudclient.consistency.errors import Failure
+from xloudclient.consistency.group import Alone, Stage
 from xloudclient.consistency.plan import (
     Consistency,
     GuestState,
@@ -260,6 +262,13 @@ class Journal(Protocol):
         :returns: whether it is on the disk
         """
 
+    def agree(self, group_id: str) -> None:
+        """Write down, once for all its members, that a group is whole.
+
+        What members have written down as proven counts from then on, and
+        not before. Never raises.
+        """
+
 
 class Recorder(Protocol):
     """Writes the evidence after this process has ended."""
@@ -309,6 +318,45 @@ class Reporter(Protocol):
         """Something happened just now."""
 
 
+class Group(Protocol):
+    """The servers that are captured at one point in time, all or nothing.
+
+    Each member has a run of its own, which knows the others only by this.
+    """
+
+    def meet(
+        self,
+        server: str,
+        stage: Stage,
+        remaining: Callable[[], float],
+        word: Any = None,
+    ) -> tuple[Any, ...]:
+        """Return once every member has come to this stage.
+
+        It is so for all of them or for none: whoever stops waiting gives the
+        group up.
+
+        :param server: name of the one that waits
+        :param remaining: seconds that may be waited; what it raises when
+            there are none left ends the waiting
+        :param word: something that the others are to know
+        :returns: the words of all members
+        :raises GroupBroken: a member gave up
+        """
+
+    def check(self) -> None:
+        """Raise GroupBroken if a member gave up."""
+
+    def give_up(self, server: str, failure: Failure) -> None:
+        """Tell the others that it can't be; the first one counts."""
+
+    def begin_hold(self, now: float) -> float:
+        """A member requests its first lock.
+
+        :returns: when the first of all members did
+        """
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class World:
     """Everything outside that a run can touch."""
@@ -320,3 +368,4 @@ class World:
     recorder: Recorder
     clock: Clock
     reporter: Reporter
+    group: Group = Alone()  # noqa: RUF009 - it has no state

@@ -180,12 +180,9 @@ def _judge(
     lapses: Iterable[str],
 ) -> tuple[Consistency, str]:
     disks = captured_disks(plan, facts)
-    frozen = {
-        disk for one in holders if one.is_proven for disk in one.ready.frozen
-    }
-    is_frozen = bool(disks) and disks <= frozen
+    all_frozen = is_frozen(plan, facts, holders)
     several = count_disks(plan) > 1
-    if several and (len(disks) < count_disks(plan) or not is_frozen):
+    if several and (len(disks) < count_disks(plan) or not all_frozen):
         return (
             Consistency.NONE,
             SEVERAL_DISKS,
@@ -194,14 +191,25 @@ def _judge(
         return Consistency.NONE, outside
     if problems := [*lapses, *_broken(holders)]:
         return Consistency.CRASH, '; '.join(problems)
-    return _best(holders, is_frozen)
+    return _best(holders, all_frozen)
+
+
+def is_frozen(
+    plan: Plan, facts: GuestFacts, holders: Sequence[Holder]
+) -> bool:
+    """Whether all captured disks were shown to be frozen."""
+    disks = captured_disks(plan, facts)
+    frozen = {
+        disk for one in holders if one.is_proven for disk in one.ready.frozen
+    }
+    return bool(disks) and disks <= frozen
 
 
 def _best(
-    holders: Sequence[Holder], is_frozen: bool
+    holders: Sequence[Holder], all_frozen: bool
 ) -> tuple[Consistency, str]:
-    floor = Consistency.FILESYSTEM if is_frozen else Consistency.CRASH
-    best = max([floor, *(_gives(one, is_frozen) for one in holders)])
+    floor = Consistency.FILESYSTEM if all_frozen else Consistency.CRASH
+    best = max([floor, *(_gives(one, all_frozen) for one in holders)])
     if best is Consistency.APPLICATION:
         return best, ''
     if best is Consistency.FILESYSTEM:
@@ -209,8 +217,8 @@ def _best(
     return best, NOTHING_HELD
 
 
-def _gives(holder: Holder, is_frozen: bool) -> Consistency:
-    if holder.quiescer.gives is Consistency.FILESYSTEM and not is_frozen:
+def _gives(holder: Holder, all_frozen: bool) -> Consistency:
+    if holder.quiescer.gives is Consistency.FILESYSTEM and not all_frozen:
         return Consistency.CRASH
     return holder.gives
 

@@ -16,25 +16,25 @@
 Every way out of :meth:`Run.execute` goes through the release.
 """
 
-import dataclasses
 import logging
 from collections.abc import Callable
 
-from xloudclient.consistency import auto, evidence, fitness, forecast
+from xloudclient.consistency import auto, fitness, forecast
 from xloudclient.consistency.conclusion import conclude
 from xloudclient.consistency.errors import (
-    CaptureFailed,
     Failure,
     GuestLost,
     Interrupted,
     NotQuiesced,
     OutOfTime,
 )
+from xloudclient.consistency.group import Stage
 from xloudclient.consistency.hold import Hold
-from xloudclient.consistency.outcome import Outcome, Progress, Result
-from xloudclient.consistency.plan import Consistency, Kind, Plan
+from xloudclient.consistency.judging import Judging
+from xloudclient.consistency.membership import Membership
+from xloudclient.consistency.outcome import Outcome, Progress
+from xloudclient.consistency.plan import Plan
 from xloudclient.consistency.ports import GuestFacts, World
-from xloudclient.consistency.proof import Proof, prove, prove_idle
 from xloudclient.consistency.settling import Settling
 from xloudclient.consistency.taking import Taking
 
@@ -52,28 +52,41 @@ class Run:
     """One consistent snapshot of one server.
 
     :param measured_ms: the hold of this server's last snapshot, if known
+    :param joint_ms: the same of its last one in a group
     """
 
     def __init__(
-        self, plan: Plan, world: World, measured_ms: int | None = None
+        self,
+        plan: Plan,
+        world: World,
+        measured_ms: int | None = None,
+        joint_ms: int | None = None,
     ) -> None:
         self.plan = plan
         self.world = world
         self.facts = GuestFacts()
         self.progress = Progress()
         self.hold = Hold(plan, world, self._remaining)
+        self.membership = Membership(plan, world, self._remaining)
         self.taking = Taking(plan, world, self.progress, self._remaining)
         self.settling = Settling(plan, world, self.progress, self.taking)
+        self.judging = Judging(
+            plan, self.progress, self.hold, self.taking, self.settling
+        )
         self._measured_ms = measured_ms
+        self._joint_ms = joint_ms
         self._predicted = forecast.Forecast()
         self._deadline = world.clock.now() + plan.budget.total
 
     def execute(self) -> Outcome:
         """Take the snapshot; the outcome tells how it ended. Never raises."""
-        self._guarded(self._capture_held)
+        self._jointly(self._capture_held)
         self.hold.release()
+        self._jointly(self._agree)
         outlives = self._outlives
-        if not (self.progress.captured_at or outlives):
+        if self._is_given_up:
+            self._guarded(self.settling.forsake)
+        elif not (self.progress.captured_at or outlives):
             self._guarded(self.settling.discard_unproven)
         self._guarded(self._posts)
         if outlives:
@@ -97,29 +110,40 @@ class Run:
                 f'unexpected {type(error).__name__}: {error}'
             )
 
+    def _jointly(self, step: Callable[[], None]) -> None:
+        """Take a step without which the group is not whole."""
+        self._guarded(step)
+        if self.progress.failure and not self.progress.proof:
+            self.membership.give_up(self.progress.failure)
+
     # The way there
 
     def _capture_held(self) -> None:
         self._prepare()
+        self.hold.run_pres()
+        self.membership.meet(Stage.READY)
         self.hold.quiesce()
+        self.membership.meet_held(self.facts, self.hold.holders)
         if self.plan.rehearse:
             self._rehearse()
         else:
             self.taking.request()
             self.taking.await_capture(self._poll)
+        self.membership.meet(Stage.CAPTURED)
         self.hold.verify()
 
     def _prepare(self) -> None:
         self._remaining()
         if self.plan.needs_guest:
             self.world.reporter.step('connecting', address=self.plan.address)
-            self.facts = self._open_guest()
+            self.facts = self.judging.facts = self._open_guest()
         fitness.check_identity(self.plan, self.facts)
         if self.plan.is_auto:
             self._resolve_auto()
+        self.membership.refuse()
         if self.plan.quiescers:
             fitness.check_freeze(self.plan, self.facts)
-            self._predict()
+        self._predict()
 
     def _open_guest(self) -> GuestFacts:
         try:
@@ -140,6 +164,8 @@ class Run:
         for part in (
             self.hold,
             self.hold.hooks,
+            self.judging,
+            self.membership,
             self.taking,
             self.settling,
         ):
@@ -148,9 +174,16 @@ class Run:
         self.world.reporter.step('found', quiescers=names)
 
     def _predict(self) -> None:
-        self._predicted = forecast.predict(
-            self.plan, self._measured_ms, self.facts.used_bytes
+        own = forecast.predict(
+            self.plan,
+            self._measured_ms,
+            self.facts.used_bytes,
+            self._joint_ms,
         )
+        all_of_them = self.membership.meet(Stage.PREPARED, own)
+        self._predicted = forecast.join(all_of_them)
+        if not self.plan.quiescers:
+            return
         warning = forecast.refuse(self.plan, self._predicted)
         self.world.reporter.step(
             'predicted', hold=str(self._predicted), warning=warning
@@ -166,6 +199,25 @@ class Run:
 
     # The way back
 
+    def _agree(self) -> None:
+        """In a group, claim nothing before every member could."""
+        if not self.membership or self.progress.failure:
+            return
+        if not self.progress.captured_at:
+            return
+        proof = self.judging.prove()
+        self.membership.check_proof(self.facts, self.hold.holders, proof)
+        self.settling.prove(self.judging.claims(proof))
+        self.membership.meet(Stage.PROVEN)
+        self.progress.proof = proof
+        self.settling.agree()
+
+    @property
+    def _is_given_up(self) -> bool:
+        """Whether nothing may be kept, as the group is not whole."""
+        is_proven = self.progress.proof is not None
+        return bool(self.membership) and not (is_proven or self.plan.rehearse)
+
     @property
     def _outlives(self) -> bool:
         """Whether a snapshot goes on although ``--max-freeze`` ran out."""
@@ -173,6 +225,7 @@ class Run:
             isinstance(self.progress.failure, OutOfTime)
             and not self.progress.captured_at
             and not self.plan.discard_lower
+            and not self.membership
             and not self.progress.pending_volume
             and (self.progress.is_unsure or bool(self.progress.requested))
             and self.world.clock.now() < self._deadline
@@ -191,37 +244,34 @@ class Run:
         requested = self.progress.requested
         self.hold.hooks.run_posts(
             {
-                'XLOUD_RESULT': self._result(),
+                'XLOUD_RESULT': self.progress.result,
                 'XLOUD_SNAPSHOT_ID': requested.image_id if requested else '',
             }
         )
 
-    def _result(self) -> Result:
-        failure = self.progress.failure
-        if self.progress.captured_at:
-            return Result.CAPTURED
-        if isinstance(failure, OutOfTime):
-            return Result.EXPIRED
-        if isinstance(failure, CaptureFailed):
-            return Result.FAILED
-        return Result.ABORTED
-
     def _conclude_snapshot(self) -> None:
         """Claim the snapshot, or discard one of too low a class."""
         if self.plan.rehearse and not self.progress.failure:
-            self.progress.proof = self._prove()
-        if not self.progress.captured_at:
+            self.progress.proof = self.judging.prove()
+        if not self.progress.captured_at or self.progress.is_forsaken:
             return
-        proof = self.progress.proof = self._strained(self._prove())
+        proof = self.progress.proof or self.judging.prove()
+        self.progress.proof = proof
         if self.plan.discard_lower and proof.consistency < self.plan.required:
             self.settling.discard()
             return
-        claims = self._claims(proof)
-        self.settling.prove(claims)
+        claims = self.judging.claims(proof)
+        if not self.membership:
+            self.settling.prove(claims)
         try:
             self._await_active()
         except (Interrupted, OutOfTime):
             self.settling.defer(claims)
+            raise
+        except Failure as failure:
+            if self.membership:
+                self.membership.give_up(failure)
+                self.settling.forsake()
             raise
         if not self.progress.is_active:
             self.settling.defer(claims)
@@ -229,18 +279,6 @@ class Run:
         self.settling.claim(claims)
         if self.plan.is_protected:
             self.settling.protect()
-
-    def _claims(self, proof: Proof) -> dict[str, str]:
-        is_image = self.plan.target.kind is Kind.IMAGE
-        requested = self.taking.requested
-        return evidence.proven_properties(
-            requested.image_id,
-            proof,
-            self.progress.captured_at,
-            self.hold.frozen_seconds,
-            self.hold.proven_names,
-            requested.volume_snapshots if is_image else (),
-        )
 
     def _await_active(self) -> None:
         """Wait until the snapshot can be launched, if that was asked."""
@@ -251,34 +289,8 @@ class Run:
             self.world.clock.wait(min(self._poll(), self._remaining()))
         if self.progress.is_active:
             self.world.reporter.step('active')
-
-    def _prove(self) -> Proof:
-        state = self.plan.target.state
-        if not state.is_writing:
-            return prove_idle(state, self.settling.state_now())
-        if self._is_incomplete():
-            return Proof(
-                Consistency.NONE, 'a volume was attached or detached meanwhile'
-            )
-        lapses = list(self.hold.lapses)
-        if isinstance(self.progress.failure, OutOfTime):
-            lapses.append('released before the capture: out of time')
-        return prove(self.plan, self.facts, self.hold.holders, lapses)
-
-    def _strained(self, proof: Proof) -> Proof:
-        """Tell of a release that went wrong: it made the hold longer than
-        the next one is to be predicted."""
-        if proof.reason or not self.hold.strains:
-            return proof
-        what = '; '.join(self.hold.strains)
-        return dataclasses.replace(proof, reason=f'at the release: {what}')
-
-    def _is_incomplete(self) -> bool:
-        """Whether the snapshot holds other volumes than were planned."""
-        if self.plan.rehearse:
-            return False
-        parts = len(self.taking.requested.volume_snapshots)
-        return parts != len(self.plan.captured_volumes)
+        if self.plan.wait:
+            self.membership.meet(Stage.ACTIVE)
 
     # Time
 
@@ -289,9 +301,11 @@ class Run:
         """Seconds left.
 
         :raises Interrupted: a signal came; OutOfTime: none are left
+        :raises GroupBroken: another server of the group gave up
         """
         if signal_number := self.world.clock.interrupted:
             raise Interrupted('interrupted', signal_number)
+        self.world.group.check()
         now = self.world.clock.now()
         if now >= self._deadline:
             raise OutOfTime('--timeout ran out')

@@ -33,6 +33,9 @@ from xloudclient.consistency.taking import CALL_SECONDS, Taking
 
 T = TypeVar('T')
 
+#: A disk that does not answer is not waited for longer: posts are due.
+AGREE_SECONDS = 1.0
+
 
 class Settling:
     """Settles one snapshot in the cloud."""
@@ -53,6 +56,12 @@ class Settling:
             properties=dict(properties),
             tags=self.plan.tags,
         )
+
+    def agree(self) -> None:
+        """Write down that the group is whole: what is proven counts."""
+        agree = functools.partial(self.world.journal.agree, self.plan.group_id)
+        with contextlib.suppress(TimeoutError):
+            self.world.clock.bounded(agree, AGREE_SECONDS, True)
 
     def claim(self, properties: Mapping[str, str]) -> None:
         """Write the evidence on the image, and whose its parts are.
@@ -135,15 +144,22 @@ class Settling:
             f'openstack volume snapshot list --volume {volume}'
         )
 
+    def forsake(self) -> None:
+        """Delete what there is of it, as its group is not whole."""
+        self.progress.is_forsaken = True
+        self.progress.is_active = False
+        self.progress.proof = None
+        self.discard_unproven()
+
     def discard(self) -> None:
         """Delete the snapshot; what can't be deleted is named."""
         discard = functools.partial(
             self.world.cloud.discard, self.plan, self.taking.requested
         )
-        try:
+        # what is not known to be gone counts as left, whatever is raised
+        self.progress.leftovers = self._deletions()
+        with contextlib.suppress(Failure):
             self.progress.leftovers = self._return(discard)
-        except Failure:
-            self.progress.leftovers = self._deletions()
         self.progress.is_discarded = not self.progress.leftovers
         self.world.journal.write('discarded', left=self.progress.leftovers)
         self.world.reporter.step('discarded')

@@ -27,8 +27,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from xloudclient.consistency.errors import Busy, Failure
-from xloudclient.local.journal_files import append, create, reopen
-from xloudclient.local.runs import SUFFIX, Record, live_run, parse
+from xloudclient.local.journal_files import (
+    append,
+    create,
+    reopen,
+    touch,
+)
+from xloudclient.local.runs import (
+    SUFFIX,
+    Record,
+    agreement,
+    live_run,
+    parse,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -115,6 +126,17 @@ class FileJournal:
             LOG.debug('the journal %s is late: %s', self.path, event)
             return False
         return not self._last.is_lost
+
+    def agree(self, group_id: str) -> None:
+        """Write down, once for all its members, that a group is whole.
+
+        One file, made in one act: a process that dies leaves a group that is
+        whole or one that is not, never half of one. Never raises.
+        """
+        try:
+            touch(agreement(self.path.parent, group_id))
+        except OSError as error:
+            LOG.debug("can't write that %s is whole: %s", group_id, error)
 
     def close(self, done: bool) -> None:
         """End the life of the run; never raises, and takes 2 s at most.

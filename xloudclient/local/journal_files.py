@@ -58,6 +58,12 @@ def room(folder: pathlib.Path) -> tuple[bool, int]:
     return os.access(folder, os.W_OK | os.X_OK), free
 
 
+def touch(path: pathlib.Path) -> None:
+    """Make an empty file that is there for good; raises OSError."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    _sync_folder(path.parent)
+
+
 def reopen(path: pathlib.Path) -> int:
     """Return a descriptor of a dead run's journal, locked.
 

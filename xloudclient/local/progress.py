@@ -46,6 +46,7 @@ STEPS: Mapping[str, str] = {
     'connecting': 'connecting to the guest at {address}',
     'found': 'auto chose {quiescers}',
     'predicted': 'the hold is predicted to take {hold}',
+    'waiting': 'waiting until all servers are {stage}',
     'pre-hook': 'pre hook {path}',
     'quiescing': 'asking for the lock: {name}',
     'held': 'locked: {name}',

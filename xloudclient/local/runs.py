@@ -17,6 +17,7 @@ nobody holds is a dead run's: the kernel drops the lock, whatever ended the
 process. Journals are read here and written in ``journal``.
 """
 
+import contextlib
 import dataclasses
 import fcntl
 import json
@@ -26,6 +27,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 SUFFIX = '.jsonl'
+#: Of the file that says that a group is whole, after the group's ID.
+AGREED = '.agreed'
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,6 +42,26 @@ class Record:
     run_id: str
     server_id: str
     events: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def group_id(self) -> str:
+        """The group that it was a member of; '' if it was alone."""
+        return str(self.events[0].get('group', '')) if self.events else ''
+
+
+def agreement(folder: pathlib.Path, group_id: str) -> pathlib.Path:
+    """The file that is there if a group is whole: what its members have
+    written down as proven counts then, and not otherwise."""
+    return folder / f'{group_id}{AGREED}'
+
+
+def forget_groups(folder: pathlib.Path) -> None:
+    """Remove the agreements that no journal needs any more; never raises."""
+    with contextlib.suppress(OSError):
+        needed = {record.group_id for record, _ in _runs(folder)}
+        for path in folder.glob(f'*{AGREED}'):
+            if path.name.removesuffix(AGREED) not in needed:
+                path.unlink(missing_ok=True)
 
 
 def live_run(

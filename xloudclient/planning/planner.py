@@ -54,12 +54,14 @@ class Prepared:
 
     :param guest: None if nothing is to be done in the guest
     :param measured_ms: the hold of the server's last snapshot, if known
+    :param joint_ms: the hold of its last one in a group, if known
     :param refusal: why there will be no run
     """
 
     plan: Plan
     guest: access.Access | None = None
     measured_ms: int | None = None
+    joint_ms: int | None = None
     refusal: Failure | None = None
 
 
@@ -78,10 +80,11 @@ class Planner:
         self.cloud = cloud
         self.project_id = project_id
         self.now = datetime.datetime.now(datetime.UTC)
+        self.group_id = ''
         self._names: set[str] = set()
 
     def find(self, names: Sequence[str]) -> list[Mapping[str, Any]]:
-        """Find the servers, each one once.
+        """Find the servers, each one once; they may be a group.
 
         :raises Failure: a name is not that of exactly one
         """
@@ -92,6 +95,9 @@ class Planner:
             except CloudError as error:
                 raise Failure(str(error)) from error
             found[server['id']] = server
+        if self.options.group:
+            # so that one that is no longer whole can be told from its name
+            self.group_id = f'{self._new_id()}-of-{len(found)}'
         return list(found.values())
 
     def plan(self, server: Mapping[str, Any]) -> Prepared:
@@ -130,7 +136,7 @@ class Planner:
 
     def _plan(self, server: Mapping[str, Any]) -> Prepared:
         target = self._target(server)
-        run_id = f'{self.now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}'
+        run_id = self._new_id()
         wanted = self._for(target)
         plan = Plan(
             target=target,
@@ -155,6 +161,7 @@ class Planner:
             discard_lower=self.options.discard_lower,
             wait=self.options.wait or self.options.protected,
             rehearse=self.options.rehearse,
+            group_id=self.group_id,
         )
         if len(plan.captured_volumes) > evidence.MOST_VOLUMES:
             raise Failure(
@@ -162,6 +169,9 @@ class Planner:
                 "can't all be recorded"
             )
         return self._with_guest(plan, server)
+
+    def _new_id(self) -> str:
+        return f'{self.now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}'
 
     def _target(self, server: Mapping[str, Any]) -> Target:
         """Describe the server; its agent matters only to ``auto``."""
@@ -247,12 +257,13 @@ class Planner:
         plan = dataclasses.replace(
             plan, address=guest.address, login_command=guest.login_command
         )
-        measured = None
-        if plan.is_auto or plan.quiescers:
-            measured = self.cloud.images.last_hold_ms(
-                plan.target.id, self.project_id
-            )
-        return Prepared(plan, guest, measured)
+        if not (plan.is_auto or plan.quiescers):
+            return Prepared(plan, guest)
+        last = functools.partial(
+            self.cloud.images.last_hold_ms, plan.target.id, self.project_id
+        )
+        joint_ms = last(in_group=True) if plan.group_id else None
+        return Prepared(plan, guest, last(), joint_ms)
 
 
 def _bare_plan(server: Mapping[str, Any]) -> Plan:

@@ -29,11 +29,15 @@ def steps(plan: Plan) -> Iterator[tuple[str, str, str, str]]:
     if plan.is_auto:
         rows.append(('quiesce', 'auto (chosen in the guest)', limit))
     rows += [('quiesce', _described(q), limit) for q in plan.quiescers]
+    if plan.group_id:
+        rows.append(('wait', 'until all servers are held', ''))
     total = f'{plan.budget.total:g} s'
     if plan.rehearse:
         rows.append(('hold', 'as long as predicted; no snapshot', total))
     else:
         rows.append(('capture', _captured(plan), total))
+    if plan.group_id and not plan.rehearse:
+        rows.append(('wait', 'until all servers are captured', ''))
     if plan.is_auto or plan.quiescers:
         freeze = f'{plan.budget.max_freeze:g} s since the first lock'
         rows.append(('verify and release', 'in reverse order', freeze))

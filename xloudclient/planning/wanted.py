@@ -76,6 +76,7 @@ class Options(Protocol):
     timeout: float
     wait: bool
     concurrency: int
+    group: bool
     events: str | None
 
 
@@ -97,6 +98,10 @@ class Wanted:
         """
         name = naming.DEFAULT if options.name is None else options.name
         naming.check(name, several=len(options.servers) > 1)
+        if options.group and options.on_error == 'continue':
+            raise Misuse(
+                '--group is all or nothing, so there is no --on-error continue'
+            )
         words = options.quiescers or ['auto']
         return cls(
             name=name,
@@ -168,6 +173,7 @@ def built_in(
         options,
         Consistency.of(quiescers.GIVES[name]),
         companions,
+        name not in quiescers.LETTING_WRITE,
     )
 
 

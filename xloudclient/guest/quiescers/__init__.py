@@ -36,6 +36,9 @@ GIVES: Mapping[str, str] = {
     'service': 'application',
 }
 
+#: What is written on meanwhile is in the capture: these stop nobody.
+LETTING_WRITE = ('sync', 'postgresql')
+
 NAMES = tuple(GIVES)
 
 #: Options that may be given again: the further arguments of a script.

@@ -31,6 +31,7 @@ from xloudclient.consistency.errors import (
     Refused,
     ReplyLost,
 )
+from xloudclient.consistency.group import Alone
 from xloudclient.consistency.plan import (
     Consistency,
     GuestState,
@@ -45,6 +46,7 @@ from xloudclient.consistency.plan import (
 from xloudclient.consistency.ports import (
     Data,
     Evidence,
+    Group,
     GuestFacts,
     HookOutcome,
     HookState,
@@ -81,7 +83,7 @@ def plan(**changes: Any) -> Plan:
     """A plan for a running image-backed server with one MariaDB."""
     target = Target(
         id=SERVER,
-        name='db',
+        name=changes.pop('name', 'db'),
         project_id='p',
         kind=changes.pop('kind', Kind.IMAGE),
         state=changes.pop('state', GuestState.RUNNING),
@@ -158,6 +160,7 @@ class World:
         self.images = list(images)
         self.volumes = list(volumes)
         self.clock = Clock(self)
+        self.group: Group = Alone()
         self.log: list[str] = []
         self.held: list[str] = []
         self.released: list[str] = []
@@ -167,13 +170,16 @@ class World:
         self.state_after: GuestState | None = GuestState.STOPPED
         self.task_is_over = False
         self.server_id = ''
+        self.result = ''
         self.evidence = Evidence(
             Consistency.APPLICATION, (Data('/var/lib/mysql', ('vda',)),)
         )
 
     @property
     def ports(self) -> Ports:
-        return Ports(self, self, self, self, self, self.clock, self)
+        return Ports(
+            self, self, self, self, self, self.clock, self, self.group
+        )
 
     def _take(self, step: str, error: Exception | None = None) -> None:
         self.log.append(step)
@@ -262,6 +268,7 @@ class World:
     def run(
         self, hook: Hook, phase: str, environment: Any, timeout: float
     ) -> HookOutcome:
+        self.result = environment.get('XLOUD_RESULT', '')
         return self._hook(phase)
 
     def _hook(self, step: str) -> HookOutcome:
@@ -347,6 +354,9 @@ class World:
 
     def write(self, event: str, **fields: Any) -> bool:
         return True
+
+    def agree(self, group_id: str) -> None:
+        self.log.append('agree')
 
     def step(self, event: str, **fields: Any) -> None:
         pass

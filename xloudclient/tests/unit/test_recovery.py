@@ -68,8 +68,13 @@ class RecoveryTestCase(testtools.TestCase):
             self.cloud, self.hooks, self.folder, self.clock
         )
 
-    def dead(self, *events, run_id='r', server='s', place='here'):
-        begin = {'event': 'begin', 'server': server, 'place': place}
+    def dead(self, *events, run_id='r', server='s', place='here', group=''):
+        begin = {
+            'event': 'begin',
+            'server': server,
+            'place': place,
+            'group': group,
+        }
         lines = [begin, *events]
         text = ''.join(json.dumps(line) + '\n' for line in lines)
         (self.folder / f'{run_id}{runs.SUFFIX}').write_text(text)
@@ -209,6 +214,41 @@ class TestRecovery(RecoveryTestCase):
         journal.begin('s')
         self.addCleanup(journal.close, True)
         self.assertRaises(Busy, self.recovery.recover, 'x')
+
+
+class TestGroup(RecoveryTestCase):
+    def setUp(self):
+        super().setUp()
+        self.journal = FileJournal(self.folder, 'any', lambda: 'now')
+        self.cloud.images.get.return_value = {'status': 'active'}
+
+    def test_what_was_proven_counts_once_the_group_is_whole(self):
+        for run in ('a', 'b'):
+            self.dead(REQUEST, PROVEN, run_id=run, group='g')
+        self.journal.agree('g')
+        self.assertEqual(2, len(list(self.recovery.recover())))
+        self.assertEqual(2, self.cloud.record.call_count)
+        self.cloud.remove.assert_not_called()
+        self.assertEqual([], self.journals)
+
+    def test_of_a_group_that_was_not_whole_nothing_is_kept(self):
+        self.dead(REQUEST, PROVEN, run_id='a', group='g')
+        self.dead(REQUEST, run_id='b', group='g')
+        self.journal.agree('another')
+        self.assertEqual(2, len(list(self.recovery.recover())))
+        self.cloud.record.assert_not_called()
+        self.assertEqual(2, self.cloud.remove.call_count)
+        self.assertEqual([], self.journals)
+
+    def test_the_agreement_stays_as_long_as_a_member_needs_it(self):
+        self.dead(REQUEST, PROVEN, run_id='a', group='g')
+        self.dead(REQUEST, PROVEN, run_id='b', server='t', group='g')
+        self.journal.agree('g')
+        list(self.recovery.recover_server('s'))
+        self.assertEqual(['b.jsonl', 'g.agreed'], sorted(self.journals))
+        list(self.recovery.recover_server('t'))
+        self.assertEqual(2, self.cloud.record.call_count)
+        self.assertEqual([], self.journals)
 
 
 class TestDamage(RecoveryTestCase):

@@ -52,6 +52,7 @@ CONSISTENT = {
     '--require crash': ('require', 'crash'),
     '--discard-lower': ('discard_lower', True),
     '--on-error continue': ('on_error', 'continue'),
+    '--group': ('group', True),
     '--max-freeze 90': ('max_freeze', 90.0),
     '--rehearse': ('rehearse', True),
     '--hook a': ('hooks', [(False, ('pre',), ('post',), 'a')]),
@@ -136,7 +137,7 @@ class TestOptions(testtools.TestCase):
             super(base.FailureLister, cls(mock.Mock(), None)).get_parser('x')
         )
         wanted = {words.split(' ')[0] for words in CONSISTENT}
-        wanted -= {'--discard-lower', '--rehearse'}
+        wanted -= {'--discard-lower', '--rehearse', '--group'}
         wanted |= {'--data-volumes', '--no-data-volumes', '--concurrency'}
         self.assertEqual(wanted, ours - formatters)
 

@@ -46,6 +46,7 @@ SAME = {
     'tag: [a, b]': '--tag a --tag b',
     'protected: true': '--protected',
     'protected: false': '',
+    'group: true': '--group',
     'data-volumes: true': '--data-volumes',
     'data-volumes: false': '--no-data-volumes',
     'quiesce: sync': '--quiesce sync',

@@ -105,6 +105,32 @@ class TestForecast(testtools.TestCase):
         error = self.assertRaises(NotQuiesced, self.refuse, 60.1, True)
         self.assertIn('--max-freeze', error.advice)
 
+    def join(self, *members):
+        return forecast.join(
+            forecast.Forecast(seconds, is_measured, is_joint, host)
+            for seconds, is_measured, is_joint, host in members
+        )
+
+    def test_copies_on_one_host_count_one_after_another(self):
+        one, two = (20.0, False, False, 'a'), (15.0, True, False, 'a')
+        other = (30.0, True, False, 'b')
+        self.assertEqual(35.0, self.join(one, two, other).seconds)
+        self.assertFalse(self.join(one, two, other).is_measured)
+        self.assertTrue(self.join(one, other).is_measured)
+
+    def test_volumes_and_what_was_measured_in_a_group_count_once(self):
+        volumes = [(10.0, False, False, '')] * 3
+        self.assertEqual(10.0, self.join(*volumes).seconds)
+        joint = [(25.0, True, True, '')] * 3
+        self.assertEqual(25.0, self.join(*volumes, *joint).seconds)
+        found = forecast.predict(fakes.plan(), 1500, 10**12, 25_000)
+        self.assertEqual('', found.host_id)
+
+    def test_what_is_not_known_predicts_nothing(self):
+        unknown = (None, False, False, 'a')
+        self.assertIsNone(self.join(unknown).seconds)
+        self.assertEqual(2.0, self.join(unknown, (2.0, 1, 0, 'a')).seconds)
+
 
 class TestUrgency(testtools.TestCase):
     def test_the_most_urgent_code_of_several_servers(self):

@@ -1,0 +1,91 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+
+"""What a run may claim, from what its parts have seen."""
+
+import dataclasses
+
+from xloudclient.consistency import evidence
+from xloudclient.consistency.errors import OutOfTime
+from xloudclient.consistency.hold import Hold
+from xloudclient.consistency.outcome import Progress
+from xloudclient.consistency.plan import Consistency, Kind, Plan
+from xloudclient.consistency.ports import GuestFacts
+from xloudclient.consistency.proof import Proof, prove, prove_idle
+from xloudclient.consistency.settling import Settling
+from xloudclient.consistency.taking import Taking
+
+
+class Judging:
+    """Judges one run, once everything is released."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        progress: Progress,
+        hold: Hold,
+        taking: Taking,
+        settling: Settling,
+    ) -> None:
+        self.plan = plan
+        self.progress = progress
+        self.hold = hold
+        self.taking = taking
+        self.settling = settling
+        self.facts = GuestFacts()
+
+    def prove(self) -> Proof:
+        """Tell the class that was proven.
+
+        A release that went wrong is told of, too: it made the hold longer
+        than the next one is to be predicted.
+        """
+        proof = self._prove()
+        if proof.reason or not self.hold.strains:
+            return proof
+        what = '; '.join(self.hold.strains)
+        return dataclasses.replace(proof, reason=f'at the release: {what}')
+
+    def _prove(self) -> Proof:
+        state = self.plan.target.state
+        if not state.is_writing:
+            return prove_idle(state, self.settling.state_now())
+        if self._is_incomplete():
+            return Proof(
+                Consistency.NONE, 'a volume was attached or detached meanwhile'
+            )
+        lapses = list(self.hold.lapses)
+        if isinstance(self.progress.failure, OutOfTime):
+            lapses.append('released before the capture: out of time')
+        return prove(self.plan, self.facts, self.hold.holders, lapses)
+
+    def _is_incomplete(self) -> bool:
+        """Whether the snapshot holds other volumes than were planned."""
+        if self.plan.rehearse:
+            return False
+        parts = len(self.taking.requested.volume_snapshots)
+        return parts != len(self.plan.captured_volumes)
+
+    def claims(self, proof: Proof) -> dict[str, str]:
+        """The properties that claim it."""
+        is_image = self.plan.target.kind is Kind.IMAGE
+        requested = self.taking.requested
+        return evidence.proven_properties(
+            requested.image_id,
+            proof,
+            self.progress.captured_at,
+            self.hold.frozen_seconds,
+            self.hold.proven_names,
+            requested.volume_snapshots if is_image else (),
+            self.plan.group_id,
+        )
