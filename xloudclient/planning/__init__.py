@@ -15,5 +15,6 @@
 
 :mod:`.wanted` reads the options: what can be refused without a request is
 refused there. :mod:`.planner` asks the cloud about the servers. :mod:`.steps`
-tells what a plan would do. Nothing is changed, in the cloud or in a guest.
+tells what a plan would do; :mod:`.checking` and :mod:`.looking` tell what it
+would run into. Nothing is changed, in the cloud or in a guest.
 """

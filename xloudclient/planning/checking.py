@@ -17,16 +17,13 @@ What is looked at comes in the order of a run, so that the first failure is
 the one that a run would end with; the rules are in ``consistency.checks``.
 """
 
-import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from xloudclient.cloud.project import OpenStack
-from xloudclient.consistency import auto, fitness
 from xloudclient.consistency.checks import cloud as of_cloud
-from xloudclient.consistency.checks import guest as of_guest
 from xloudclient.consistency.checks import prediction, quota
 from xloudclient.consistency.checks import run as of_run
 from xloudclient.consistency.checks.finding import (
@@ -36,24 +33,13 @@ from xloudclient.consistency.checks.finding import (
     unseen,
     warning,
 )
-from xloudclient.consistency.errors import (
-    Busy,
-    CloudError,
-    GuestLost,
-    Interrupted,
-    NotQuiesced,
-)
-from xloudclient.consistency.plan import Quiescer
-from xloudclient.consistency.ports import Clock, Evidence, GuestFacts
-from xloudclient.consistency.run import CONNECT_SECONDS, PROBE_SECONDS
-from xloudclient.consistency.taking import CALL_SECONDS
-from xloudclient.guest.access import Access
-from xloudclient.guest.look import Look
+from xloudclient.consistency.errors import CloudError
+from xloudclient.consistency.plan import Plan
+from xloudclient.consistency.ports import Clock
 from xloudclient.local import runs
 from xloudclient.local.journal_files import room
+from xloudclient.planning.looking import Looking, Patience
 from xloudclient.planning.planner import Prepared
-
-T = TypeVar('T')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,18 +65,6 @@ class Checker:
         name = prepared.plan.target.name
         return Report(name, tuple(one.printable() for one in found))
 
-    def ask(self, call: Callable[[], T], seconds: float = CALL_SECONDS) -> T:
-        """Make a call that may hang.
-
-        :raises Interrupted: a signal came; TimeoutError: it hung
-        """
-        try:
-            return self.clock.bounded(call, seconds)
-        except TimeoutError:
-            if number := self.clock.interrupted:
-                raise Interrupted('interrupted', number) from None
-            raise
-
 
 class _Check:
     """The check of one server."""
@@ -101,10 +75,10 @@ class _Check:
         self.checker = checker
         self.prepared = prepared
         self.server = server
-        self.plan = prepared.plan
-        self.facts = GuestFacts()
-        self.seen: list[tuple[Quiescer, Evidence]] = []
-        self.lapses: list[str] = []
+        self.patience = Patience(checker.clock)
+        self.looking = Looking(
+            prepared.plan, prepared.measured_ms, self.patience
+        )
         self.details: tuple[of_cloud.VolumeDetails, ...] = ()
 
     def findings(self) -> Iterator[Finding]:
@@ -113,8 +87,12 @@ class _Check:
         else:
             found = list(self._all())
         yield from found
-        proof = prediction.proof(self.plan, self.facts, self.seen, self.lapses)
-        yield prediction.verdict(found, self.plan, proof)
+        yield prediction.verdict(found, self.plan, self.looking.proof())
+
+    @property
+    def plan(self) -> Plan:
+        """As far as it is known: a look into the guest tells more."""
+        return self.looking.plan
 
     def _all(self) -> Iterator[Finding]:
         yield of_cloud.server(self.plan)
@@ -122,10 +100,7 @@ class _Check:
         yield from self._runs()
         yield from self._looked_at('disks', self._disks)
         yield from self._looked_at('earlier', self._earlier)
-        if self.prepared.guest:
-            yield from self._guest(self.prepared.guest)
-        else:
-            yield self._hold()
+        yield from self.looking.findings(self.prepared.guest)
         yield from self._looked_at('host', self._host)
         yield from self._looked_at('volume quota', self._volume_quota)
         yield from self._looked_at('agent', self._agent)
@@ -134,7 +109,7 @@ class _Check:
         self, check: str, look: Callable[[], Iterable[Finding]]
     ) -> Iterable[Finding]:
         try:
-            return self.checker.ask(lambda: list(look()))
+            return self.patience.ask(lambda: list(look()))
         except (CloudError, TimeoutError) as error:
             return [unseen(check, error)]
 
@@ -153,10 +128,6 @@ class _Check:
         if self.plan.hooks:
             paths = ', '.join(one.path for one in self.plan.hooks)
             yield warning('hooks', f'not run by a check: {paths}')
-
-    def _hold(self) -> Finding:
-        measured = self.prepared.measured_ms
-        return prediction.hold(self.plan, measured, self.facts)
 
     # The cloud
 
@@ -192,81 +163,5 @@ class _Check:
         properties = self.checker.cloud.boot_properties(self.server, target)
         has_agent = of_cloud.is_yes(properties, of_cloud.AGENT)
         target = dataclasses.replace(target, has_agent=has_agent)
-        self.plan = dataclasses.replace(self.plan, target=target)
+        self.looking.plan = dataclasses.replace(self.plan, target=target)
         yield of_cloud.agent(self.plan, properties)
-
-    # The guest
-
-    def _guest(self, access: Access) -> Iterator[Finding]:
-        look = Look(access, self.plan.run_id)
-        with contextlib.closing(look):
-            try:
-                self.facts = self._open(look)
-                fitness.check_identity(self.plan, self.facts)
-            except NotQuiesced as failure:
-                yield problem('login', failure)
-                return
-            yield from of_guest.login(self.plan, self.facts)
-            if not self.facts.is_taken:
-                yield from self._holders(look)
-
-    def _open(self, look: Look) -> GuestFacts:
-        try:
-            return self.checker.ask(
-                lambda: look.open(CONNECT_SECONDS), CONNECT_SECONDS + 1
-            )
-        except (GuestLost, TimeoutError) as error:
-            raise NotQuiesced(f"can't reach the guest: {error}") from error
-
-    def _holders(self, look: Look) -> Iterator[Finding]:
-        try:
-            if self.plan.is_auto:
-                found = self._probe(look)
-                self.plan = auto.resolve(self.plan, found, self.facts)
-                yield of_guest.found(self.plan.quiescers)
-            fitness.check_freeze(self.plan, self.facts)
-        except NotQuiesced as failure:
-            yield problem('auto' if self.plan.is_auto else 'fsfreeze', failure)
-            return
-        yield self._hold()
-        for quiescer in self.plan.quiescers:
-            yield from self._holder(look, quiescer)
-
-    def _probe(self, look: Look) -> Mapping[str, Any]:
-        try:
-            return self.checker.ask(
-                lambda: look.probe(PROBE_SECONDS), CALL_SECONDS
-            )
-        except (GuestLost, TimeoutError) as error:
-            raise NotQuiesced(f"can't look into the guest: {error}") from error
-
-    def _holder(self, look: Look, quiescer: Quiescer) -> Iterator[Finding]:
-        """Ask one; ``--on-error continue`` goes on as a run would."""
-        if quiescer.gives is None:
-            self.seen.append((quiescer, Evidence()))
-            yield of_guest.unasked(quiescer)
-            return
-        try:
-            evidence = self._examine(look, quiescer)
-        except NotQuiesced as failure:
-            if not self.plan.continue_on_error:
-                yield problem(quiescer.name, failure)
-                return
-            self.lapses.append(f'dropped: {failure}')
-            yield warning(quiescer.name, f'would be dropped: {failure}')
-        except Busy as failure:
-            yield problem(quiescer.name, failure)
-        else:
-            self.seen.append((quiescer, evidence))
-            yield from of_guest.quiescer(quiescer, evidence)
-
-    def _examine(self, look: Look, quiescer: Quiescer) -> Evidence:
-        limit = self.plan.budget.hook
-        try:
-            return self.checker.ask(
-                lambda: look.examine(quiescer, limit), limit + CALL_SECONDS
-            )
-        except (GuestLost, TimeoutError) as error:
-            raise NotQuiesced(
-                f'{quiescer.name} was not ready: {error}'
-            ) from error

@@ -1,0 +1,166 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+
+"""The part of a check that looks into the guest.
+
+It is asked in the order of a run, by the rules of a run; nothing is held.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from xloudclient.consistency import auto, fitness
+from xloudclient.consistency.checks import guest as of_guest
+from xloudclient.consistency.checks import prediction
+from xloudclient.consistency.checks.finding import Finding, problem, warning
+from xloudclient.consistency.errors import (
+    Busy,
+    GuestLost,
+    Interrupted,
+    NotQuiesced,
+)
+from xloudclient.consistency.plan import Plan, Quiescer
+from xloudclient.consistency.ports import Clock, Evidence, GuestFacts
+from xloudclient.consistency.proof import Proof
+from xloudclient.consistency.run import CONNECT_SECONDS, PROBE_SECONDS
+from xloudclient.consistency.taking import CALL_SECONDS
+from xloudclient.guest.access import Access
+from xloudclient.guest.look import Look
+
+T = TypeVar('T')
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Patience:
+    """Waits for calls that may hang, but only so long."""
+
+    clock: Clock
+
+    def ask(self, call: Callable[[], T], seconds: float = CALL_SECONDS) -> T:
+        """Make a call that may hang.
+
+        :raises Interrupted: a signal came; TimeoutError: it hung
+        """
+        try:
+            return self.clock.bounded(call, seconds)
+        except TimeoutError:
+            if number := self.clock.interrupted:
+                raise Interrupted('interrupted', number) from None
+            raise
+
+
+class Looking:
+    """Looks into one guest.
+
+    :ivar plan: with ``auto`` replaced by what it means there, once known
+    :ivar facts: what the guest is
+    """
+
+    def __init__(
+        self, plan: Plan, measured_ms: int | None, patience: Patience
+    ) -> None:
+        self.plan = plan
+        self.measured_ms = measured_ms
+        self.patience = patience
+        self.facts = GuestFacts()
+        self._seen: list[tuple[Quiescer, Evidence]] = []
+        self._lapses: list[str] = []
+
+    def proof(self) -> Proof:
+        """What a hold that goes as it looks now would prove."""
+        return prediction.proof(
+            self.plan, self.facts, self._seen, self._lapses
+        )
+
+    def findings(self, guest: Access | None) -> Iterator[Finding]:
+        """Look, if there is a guest to be looked into."""
+        if guest is None:
+            yield self._hold()
+            return
+        look = Look(guest, self.plan.run_id)
+        with contextlib.closing(look):
+            try:
+                self.facts = self._open(look)
+                fitness.check_identity(self.plan, self.facts)
+            except NotQuiesced as failure:
+                yield problem('login', failure)
+                return
+            yield from of_guest.login(self.plan, self.facts)
+            if not self.facts.is_taken:
+                yield from self._holders(look)
+
+    def _open(self, look: Look) -> GuestFacts:
+        try:
+            return self.patience.ask(
+                lambda: look.open(CONNECT_SECONDS), CONNECT_SECONDS + 1
+            )
+        except (GuestLost, TimeoutError) as error:
+            raise NotQuiesced(f"can't reach the guest: {error}") from error
+
+    def _holders(self, look: Look) -> Iterator[Finding]:
+        try:
+            if self.plan.is_auto:
+                found = self._probe(look)
+                self.plan = auto.resolve(self.plan, found, self.facts)
+                yield of_guest.found(self.plan.quiescers)
+            fitness.check_freeze(self.plan, self.facts)
+        except NotQuiesced as failure:
+            yield problem('auto' if self.plan.is_auto else 'fsfreeze', failure)
+            return
+        yield self._hold()
+        for quiescer in self.plan.quiescers:
+            yield from self._holder(look, quiescer)
+
+    def _probe(self, look: Look) -> Mapping[str, Any]:
+        try:
+            return self.patience.ask(
+                lambda: look.probe(PROBE_SECONDS), CALL_SECONDS
+            )
+        except (GuestLost, TimeoutError) as error:
+            raise NotQuiesced(f"can't look into the guest: {error}") from error
+
+    def _holder(self, look: Look, quiescer: Quiescer) -> Iterator[Finding]:
+        """Ask one; ``--on-error continue`` goes on as a run would."""
+        if quiescer.gives is None:
+            self._seen.append((quiescer, Evidence()))
+            yield of_guest.unasked(quiescer)
+            return
+        try:
+            evidence = self._examine(look, quiescer)
+        except NotQuiesced as failure:
+            if not self.plan.continue_on_error:
+                yield problem(quiescer.name, failure)
+                return
+            self._lapses.append(f'dropped: {failure}')
+            yield warning(quiescer.name, f'would be dropped: {failure}')
+        except Busy as failure:
+            yield problem(quiescer.name, failure)
+        else:
+            self._seen.append((quiescer, evidence))
+            yield from of_guest.quiescer(quiescer, evidence)
+
+    def _examine(self, look: Look, quiescer: Quiescer) -> Evidence:
+        limit = self.plan.budget.hook
+        try:
+            return self.patience.ask(
+                lambda: look.examine(quiescer, limit), limit + CALL_SECONDS
+            )
+        except (GuestLost, TimeoutError) as error:
+            raise NotQuiesced(
+                f'{quiescer.name} was not ready: {error}'
+            ) from error
+
+    def _hold(self) -> Finding:
+        return prediction.hold(self.plan, self.measured_ms, self.facts)
