@@ -223,7 +223,11 @@ class SshGuest(Errands):
             time.sleep(min(1.0, max(0.0, deadline - time.monotonic())))
 
     def _was_reported(self, deadline: float) -> bool:
-        """Ask once; say whether an answer came, of whatever kind."""
+        """Ask once; say whether the answer was about this run.
+
+        One that is not may come too early: a supervisor that lost its timer
+        has no lock while it releases.
+        """
         talk = Conversation()
         nonce = secrets.token_hex(8)
         remaining = max(0.0, deadline - time.monotonic())
@@ -235,6 +239,6 @@ class SshGuest(Errands):
                 )
         finally:
             connection.end(0)
-        if talk.is_answered:
-            self._talk.apply_report(self._nonce, talk.report)
-        return talk.is_answered
+        return talk.is_answered and self._talk.apply_report(
+            self._nonce, talk.report
+        )

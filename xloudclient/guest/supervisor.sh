@@ -487,6 +487,7 @@ listen() {
     while IFS= read -r line; do
         count=$((count + 1))
         case $line in
+        '') ;;
         "$nonce exit "*)
             printf 'exit %s %s\n' "$1" "${line##* }" >&3
             exit
@@ -534,7 +535,8 @@ host() {
     # What it left in its group is not ended: that may be the application that
     # it started again, or what is to release in its place.
     printf '%s\n' "$code" 1<>"end.$1"
-    if [ "$2" = run ] || ! printf '%s exit %s\n' "$nonce" "$code"; then
+    # Its last line may have no end.
+    if [ "$2" = run ] || ! printf '\n%s exit %s\n' "$nonce" "$code"; then
         printf 'exit %s %s\n' "$1" "$code" >&3
     fi
 }

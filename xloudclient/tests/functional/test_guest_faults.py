@@ -26,7 +26,7 @@ import time
 
 import testscenarios
 
-from xloudclient.consistency.errors import GuestLost, NotQuiesced
+from xloudclient.consistency.errors import Busy, GuestLost, NotQuiesced
 from xloudclient.consistency.plan import Quiescer
 from xloudclient.consistency.ports import Evidence
 from xloudclient.tests.functional.test_guest import SHELLS
@@ -287,6 +287,16 @@ class SlowGuestFaultTest(FaultTest):
         self.guest.close()
         self.assert_nothing_left()
 
+    def test_timer_stopped_and_the_release_takes_longer_than_we_wait(
+        self,
+    ) -> None:
+        script = HOLDER.replace('release) break', 'release) sleep 11; break')
+        self.guest = self.open(self.shell)
+        for name, text in (('one', HOLDER), ('two', script)):
+            self.guest.hold(self.sshd.quiescer(name, text), {}, 20)
+        send(self.role('timer'), STOP)
+        self.assert_proven_free(18)
+
     def test_relay_killed(self) -> None:
         self.break_role('relay', KILL, LATER)
         self.assert_proven_free()
@@ -362,6 +372,18 @@ class StubbornTest(FaultTest):
         self.assertRaises(
             NotQuiesced, self.guest.hold, self.sshd.quiescer('new'), {}, 10
         )
+
+    def test_one_that_ends_in_the_middle_of_a_line_is_heard(self) -> None:
+        for script, said in (
+            ('printf oh; exit 75', Busy),
+            ('printf oh; exit 1', NotQuiesced),
+        ):
+            guest = self.open(self.shell)
+            self.assertRaises(
+                said, guest.hold, self.sshd.quiescer('one', script), {}, 20
+            )
+            self.assertEqual((), guest.release(9))
+            guest.close()
 
     def test_a_killed_lock_of_a_database_session_is_free(self) -> None:
         self.guest = self.open(self.shell)

@@ -40,7 +40,7 @@ at() {{
 trap '' PIPE
 trap 'exit 1' TERM
 at hold
-trap 'echo released; exit' TERM
+trap 'echo released; exit 0' TERM
 echo 'ready {{"gives": "application"}}'
 while IFS= read -r word; do
     case $word in
