@@ -34,6 +34,8 @@ from xloudclient.consistency.text import printable
 GIB = 1 << 30
 UNKNOWN = 'unknown'
 SHELVED = '-shelved'
+#: Glance's statuses of an image that is not whole yet.
+UPLOADING = ('queued', 'saving', 'uploading', 'importing')
 #: Nova's value of ``bdm_v2``: Python's True, as a string.
 BDM_V2 = 'True'
 
@@ -84,6 +86,10 @@ class Snapshot:
     @property
     def status(self) -> str:
         return self._text('status')
+
+    @property
+    def is_uploading(self) -> bool:
+        return self.status in UPLOADING
 
     @property
     def project_id(self) -> str:

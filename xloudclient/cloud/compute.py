@@ -120,6 +120,13 @@ class Servers:
                 params['marker'] = body['servers'][-1]['id']
         return found
 
+    def volumes(self, server_id: str) -> list[str]:
+        """Return the IDs of its volumes; none of one that is gone."""
+        with translated():
+            server = self.get(server_id) or {}
+        attached = server.get('os-extended-volumes:volumes_attached') or ()
+        return [one['id'] for one in attached]
+
     def target(self, server: Mapping[str, Any]) -> Target:
         """Describe a server that is to be snapshotted.
 

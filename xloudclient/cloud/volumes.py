@@ -14,7 +14,7 @@
 """Volume snapshots, as Cinder knows them."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from openstack import connection
@@ -22,10 +22,15 @@ from openstack import exceptions as sdk_exceptions
 
 from xloudclient.cloud.errors import translated
 from xloudclient.consistency.checks.cloud import VolumeDetails
-from xloudclient.consistency.errors import CloudError, ReplyLost
+from xloudclient.consistency.errors import CloudError, Refused, ReplyLost
 
 #: Seconds to wait until a snapshot that is being made can be deleted.
 DELETE_SECONDS = 10.0
+#: Seconds for the deletion of one snapshot, once Cinder has begun it.
+REMOVE_SECONDS = 600.0
+POLL_SECONDS = 0.5
+#: Snapshots are found by their metadata (cinder/api/microversions.py).
+METADATA_FILTER = '3.22'
 
 
 class VolumeSnapshots:
@@ -69,6 +74,44 @@ class VolumeSnapshots:
             sdk_exceptions.raise_from_response(response)
             found: list[dict[str, Any]] = response.json()['snapshots']
             return found
+
+    def pages(self) -> Iterator[dict[str, Any]]:
+        """Yield all snapshots of the project, a page at a time."""
+        params: dict[str, str] = {}
+        is_last = False
+        while not is_last:
+            with translated():
+                response = self._conn.block_storage.get(
+                    '/snapshots/detail', params=params
+                )
+                sdk_exceptions.raise_from_response(response)
+                body = response.json()
+            yield from body['snapshots']
+            is_last = not body.get('snapshots_links')
+            if not is_last:
+                params['marker'] = body['snapshots'][-1]['id']
+
+    def of_image(self, image_id: str) -> list[dict[str, Any]]:
+        """Return the snapshots whose metadata names an image (first page).
+
+        There are none where there is no Cinder.
+        """
+        if not self._conn.has_service('block-storage'):
+            return []
+        with translated():
+            response = self._conn.block_storage.get(
+                '/snapshots/detail',
+                params={'metadata': str({'xloud_image': image_id})},
+                microversion=METADATA_FILTER,
+            )
+            sdk_exceptions.raise_from_response(response)
+            found = response.json()['snapshots']
+        # what is not known as a filter is left out, without a word
+        return [
+            one
+            for one in found
+            if one['metadata'].get('xloud_image') == image_id
+        ]
 
     def of_run(self, run_id: str, volumes: Iterable[str]) -> tuple[str, ...]:
         """Return the IDs of the snapshots of these volumes that a run made."""
@@ -144,10 +187,43 @@ class VolumeSnapshots:
 
     def _delete(self, snapshot_id: str) -> bool:
         try:
-            with translated():
-                response = self._conn.block_storage.delete(
-                    f'/snapshots/{snapshot_id}'
-                )
+            self.delete(snapshot_id)
         except CloudError:
             return False
-        return response.status_code in (202, 204, 404)
+        return True
+
+    def delete(self, snapshot_id: str) -> None:
+        """Ask for a snapshot to be deleted; one that is gone is no error.
+
+        Cinder says yes first, and may find later that it can't.
+
+        :raises CloudError: it is refused at once, or nobody knows
+        """
+        with translated():
+            response = self._conn.block_storage.delete(
+                f'/snapshots/{snapshot_id}'
+            )
+            if response.status_code != 404:
+                sdk_exceptions.raise_from_response(response)
+
+    def remove(self, snapshot_id: str) -> None:
+        """Delete a snapshot, and return when it is gone.
+
+        :raises CloudError: it is not gone; the message says how it is now
+        """
+        try:
+            self.delete(snapshot_id)
+        except CloudError:
+            # it may be that somebody else deletes it
+            if self.status(snapshot_id) not in (None, 'deleting'):
+                raise
+        end = time.monotonic() + REMOVE_SECONDS
+        while (status := self.status(snapshot_id)) == 'deleting':
+            if time.monotonic() > end:
+                raise ReplyLost('it is still being deleted')
+            time.sleep(POLL_SECONDS)
+        if status == 'available':
+            # cinder/volume/manager.py, delete_snapshot: SnapshotIsBusy
+            raise Refused('it is in use: volumes share its blocks')
+        if status is not None:
+            raise Refused(f'its status is {status} now')

@@ -78,6 +78,14 @@ def live_run(
     return None
 
 
+def is_live(folder: pathlib.Path, run_id: str) -> bool:
+    """Whether a run is at work on this machine now."""
+    return any(
+        is_live and record.run_id == run_id
+        for record, is_live in _runs(folder)
+    )
+
+
 def dead_runs(folder: pathlib.Path) -> tuple[Record, ...]:
     """Return the runs that ended without cleaning up, the oldest first."""
     dead = [record for record, is_live in _runs(folder) if not is_live]

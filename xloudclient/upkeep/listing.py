@@ -137,9 +137,13 @@ class Listing:
         """
         if snapshot.server_name or not snapshot.server_id:
             return snapshot.server_name
+        return self.name_of(snapshot.server_id, all_projects)
+
+    def name_of(self, server_id: str, all_projects: bool = False) -> str:
+        """The name of a server that exists; else its ID."""
         if self._names is None:
             self._names = self.cloud.servers.names(all_projects)
-        return self._names.get(snapshot.server_id, snapshot.server_id)
+        return self._names.get(server_id, server_id)
 
     def vanished(self) -> Iterator[str]:
         """Yield a sentence for each snapshot that came to nothing."""

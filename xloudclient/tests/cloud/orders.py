@@ -83,8 +83,9 @@ class Orders:
         """Order how a volume behaves, from the next step on.
 
         :param settings: ``create``, ``snapshot`` (before the capture),
-            ``finish`` (after it), ``upload`` seconds; ``fail``, ``hang`` one
-            of these steps
+            ``finish`` (after it), ``upload``, ``delete`` (a snapshot)
+            seconds; ``fail``, ``hang`` one of these steps;
+            ``fail='busy'``: a snapshot that others depend on
         """
         self._orders.order('volume', volume_id, **settings)
 

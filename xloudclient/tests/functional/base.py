@@ -112,8 +112,13 @@ class FunctionalTestCase(testtools.TestCase):
         self.assertEqual(expect, result.code, result.stderr)
         return result.rows if result.stdout else []
 
-    def start(self, *words: str, **environ: str) -> 'subprocess.Popen[str]':
-        """Start ``openstack`` as a process of its own."""
+    def start(
+        self, *words: str, stdin: int | None = None, **environ: str
+    ) -> 'subprocess.Popen[str]':
+        """Start ``openstack`` as a process of its own.
+
+        :param stdin: the descriptor that it reads; None: what we read
+        """
         process = subprocess.Popen(
             # what runs the tests in the background ignores SIGINT
             [
@@ -125,6 +130,7 @@ class FunctionalTestCase(testtools.TestCase):
                 *words,
             ],
             env=self.environ(**environ),
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

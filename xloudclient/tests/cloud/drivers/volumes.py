@@ -98,6 +98,9 @@ class FileDriver(driver.VolumeDriver):
         self._pace('finish', snapshot.volume_id)
 
     def delete_snapshot(self, snapshot: Any) -> None:
+        if not self.orders.pace('volume', snapshot.volume_id, 'busy'):
+            raise exception.SnapshotIsBusy(snapshot_name=snapshot.name)
+        self._pace('delete', snapshot.volume_id)
         self._path(snapshot).unlink(missing_ok=True)
 
     def create_volume_from_snapshot(self, volume: Any, snapshot: Any) -> None:
