@@ -40,11 +40,9 @@ class Size(columns.FormattableColumn[int]):
     """Bytes: ``1.5 GiB`` in a table, the number elsewhere."""
 
     def human_readable(self) -> str:
-        size, units = float(self._value), ('B', 'KiB', 'MiB', 'GiB', 'TiB')
-        power = 0
-        while size >= 1024 and power < len(units) - 1:
-            size, power = size / 1024, power + 1
-        return f'{size:.1f} {units[power]}' if power else f'{self._value} B'
+        from xloudclient.consistency.text import byte_size
+
+        return byte_size(self._value)
 
 
 class Text(columns.FormattableColumn[str]):

@@ -10,7 +10,7 @@
 #  License for the specific language governing permissions and limitations
 #  under the License.
 
-"""snapshot list | show"""
+"""snapshot list | show | save"""
 
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
@@ -213,6 +213,37 @@ class ShowSnapshot(base.FailureShowOne):
         shown = showing.of(conn).show(parsed_args.snapshot)
         fields = _fields(shown)
         return tuple(fields), tuple(fields.values())
+
+
+class SaveSnapshot(base.Guarded):
+    _description = _(
+        """Save the bytes of an image-backed snapshot to a file, verified.
+
+        After any interruption the same command goes on where it ended. The
+        file has its name, and replaces one of that name, only when the hash
+        over all of it is the one that Glance recorded."""
+    )
+    example = 'openstack snapshot save --file db.img db-2026-03-18'
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--file',
+            metavar='<path>',
+            help=_('File to save to (default: standard output)'),
+        )
+        add_snapshot(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        from xloudclient.upkeep import saving
+
+        conn = self.app.client_manager.sdk_connection
+        copier = saving.of(conn, self.app.options.verbose_level)
+        if parsed_args.file is None:
+            copier.to_standard_output(parsed_args.snapshot)
+        else:
+            copier.to_file(parsed_args.snapshot, parsed_args.file)
 
 
 def add_snapshot(parser: argparse.ArgumentParser) -> None:

@@ -42,8 +42,9 @@ class DeleteSnapshot(base.Guarded):
         shelved servers, and what is in use. After a failure it goes on with
         the next; repeat the command, with the ID, to complete what was
         interrupted. Exit codes: 0 all are gone, 1 one is not, 75 one is
-        being made. Example: openstack snapshot delete db-2026-03-18"""
+        being made."""
     )
+    example = 'openstack snapshot delete db-2026-03-18'
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
@@ -88,9 +89,9 @@ class PruneSnapshot(base.FailureLister):
         and never one that is protected, shared, uploading, in use, or the
         disk of a shelved server. Snapshots that can't be launched neither
         count nor are deleted. Exit codes: 0 done, 1 one could not be deleted,
-        or was not to be, 2 usage. Example: openstack snapshot prune
-        --keep-daily 7 --keep-weekly 4 --keep-monthly 12 --dry-run db"""
+        or was not to be, 2 usage."""
     )
+    example = 'openstack snapshot prune --keep-daily 7 --keep-weekly 4 --keep-monthly 12 --dry-run db'
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)

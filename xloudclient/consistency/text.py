@@ -11,7 +11,7 @@
 #  under the License.
 
 
-"""What others wrote, fit to be shown: names, a hook's output, a guest."""
+"""What is shown to people: what others wrote, and numbers of bytes."""
 
 
 def printable(text: str) -> str:
@@ -20,3 +20,14 @@ def printable(text: str) -> str:
         one if one.isprintable() else one.encode('unicode_escape').decode()
         for one in text
     )
+
+
+def byte_size(count: float) -> str:
+    """Return a number of bytes as people read it, ``1.5 GiB``."""
+    if count < 1024:
+        return f'{count:.0f} B'
+    for unit in ('KiB', 'MiB', 'GiB'):
+        count /= 1024
+        if count < 1024:
+            return f'{count:.1f} {unit}'
+    return f'{count / 1024:.1f} TiB'

@@ -20,7 +20,11 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from xloudclient.local.signals import Interruption, readable
+from xloudclient.consistency.errors import Interrupted
+from xloudclient.local.signals import Interruption, interruptible, readable
+
+#: Seconds; poll(2) can wait no longer than 24 days.
+FOREVER = 2e6
 
 T = TypeVar('T')
 
@@ -81,6 +85,25 @@ class SystemClock:
     def _raise_if_interrupted(self) -> None:
         if self.interrupted:
             raise TimeoutError('interrupted')
+
+
+def stoppable(call: Callable[[], T]) -> T:
+    """Make a call, and leave it at the first SIGINT, SIGTERM or SIGHUP.
+
+    For what may end anywhere, as it may be killed: it goes on in its thread
+    until the process ends. (A handler that raises would be simpler, but what
+    it interrupts may have taken a lock that is then never released.)
+
+    :raises Interrupted: a signal came
+    """
+    with interruptible(lambda: None) as interruption:
+        clock = SystemClock(interruption)
+        try:
+            return clock.bounded(call, FOREVER)
+        except TimeoutError:
+            if not clock.interrupted:
+                raise
+            raise Interrupted('interrupted', clock.interrupted) from None
 
 
 class _Background(Generic[T]):

@@ -155,6 +155,7 @@ class Orders:
         delay: float | None = None,
         drop: str | None = None,
         times: int | None = None,
+        **body: int | bool,
     ) -> str:
         """Let matching requests to a service fail; return the fault's id.
 
@@ -165,6 +166,10 @@ class Orders:
         :param drop: ``reply``: do the work, then cut the connection;
             ``request``: cut it, and do nothing
         :param times: how many requests it hits; by default all
+        :param body: ``cut_after``: so many bytes of the answer's body, then
+            cut the connection; ``hold_after``: so many, and nothing more
+            until the fault is taken back; ``no_range=True``: answer as if no
+            range had been asked for
         """
         rule = {
             'id': uuid.uuid4().hex,
@@ -174,6 +179,7 @@ class Orders:
             'delay': delay,
             'drop': drop,
             'times': times,
+            **body,
         }
         rules = self._orders.settings('http', service).get('rules', [])
         rules.append({k: v for k, v in rule.items() if v is not None})

@@ -21,6 +21,10 @@ the first rule which matches a request applies:
 ``status``            answer with this status, do no work
 ``drop``              ``request``: close the connection, do no work;
                       ``reply``: do the work, then close the connection
+``cut_after``         close the connection after so many bytes of the body
+``hold_after``        send so many bytes of the body, and the rest never:
+                      closed when the order is taken back
+``no_range``          answer as one that knows no ``Range`` header would
 ``times``             how many requests it applies to; for ever without
 """
 
@@ -31,7 +35,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from xloudclient.tests.cloud import control
@@ -84,15 +88,42 @@ class Watch:
             return _cut(environ, start)
         if 'status' in fault:
             return _refuse(environ, start, int(fault['status']))
+        if fault.get('no_range'):
+            environ.pop('HTTP_RANGE', None)
         body: Iterable[bytes] = self.application(environ, start)
+        if 'cut_after' in fault or 'hold_after' in fault:
+            return self._cut_short(environ, body, fault)
         if fault.get('drop') == 'reply':
             _consume(body)
             return _cut(environ, start)
         return body
 
+    def _cut_short(
+        self,
+        environ: dict[str, Any],
+        body: Iterable[bytes],
+        fault: dict[str, Any],
+    ) -> Iterator[bytes]:
+        left = int(fault.get('cut_after', fault.get('hold_after', 0)))
+        try:
+            for chunk in body:
+                if left <= 0:
+                    break
+                yield chunk[:left]
+                left -= len(chunk)
+        finally:
+            getattr(body, 'close', lambda: None)()
+        while 'hold_after' in fault and fault in self._rules():
+            time.sleep(0.05)
+        environ[CONNECTION].shutdown(socket.SHUT_RDWR)
+
+    def _rules(self) -> list[dict[str, Any]]:
+        return list(
+            self.orders.settings('http', self.service).get('rules', ())
+        )
+
     def _fault(self, environ: dict[str, Any]) -> dict[str, Any]:
-        rules = self.orders.settings('http', self.service).get('rules', ())
-        for rule in rules:
+        for rule in self._rules():
             if _matches(rule, environ) and self._take(rule):
                 return dict(rule)
         return {}
