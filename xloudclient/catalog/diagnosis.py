@@ -21,39 +21,19 @@ say nothing, and the failed snapshot is gone.
 
 import dataclasses
 import datetime
-import enum
 import shlex
 from collections.abc import Iterator
 
 from xloudclient.catalog.snapshot import Kind, Snapshot, moment
+from xloudclient.consistency.checks.finding import Finding, Result
+from xloudclient.consistency.checks.quota import Allowance
 
 #: A task or an upload that lasts longer is worth a look.
 LONG_SECONDS = 1800.0
 #: A request and what it made differ by a little in their clocks.
 SAME_SECONDS = 5.0
 
-UPLOADING = ('queued', 'saving', 'importing', 'uploading')
 FIT = ('ACTIVE', 'SHUTOFF', 'PAUSED', 'SUSPENDED')
-
-
-class Result(enum.StrEnum):
-    OK = 'ok'
-    WARNING = 'warning'
-    PROBLEM = 'problem'
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Finding:
-    """One row.
-
-    :param check: what was looked at
-    :param next: a command that can be pasted; '' if there is nothing to do
-    """
-
-    check: str
-    result: Result
-    cause: str
-    next: str = ''
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -121,17 +101,11 @@ class Quota:
 
     :param name: as ``openstack quota set`` has it
     :param needed: how much one snapshot of the server takes
-    :param limit: negative for none
     """
 
     name: str
-    used: int
+    allowance: Allowance
     needed: int
-    limit: int
-
-    @property
-    def is_short(self) -> bool:
-        return 0 <= self.limit < self.used + self.needed
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -160,7 +134,10 @@ class ServerFacts:
 
 
 def of_snapshot(facts: SnapshotFacts) -> Iterator[Finding]:
-    """Yield what is to be said of a snapshot, each check once."""
+    """Yield what is to be said of a snapshot, each check once.
+
+    :returns: findings whose advice is a command that can be pasted
+    """
     yield _upload(facts)
     if facts.snapshot.volumes:
         yield from _parts(facts)
@@ -189,7 +166,7 @@ def _upload(facts: SnapshotFacts) -> Finding:
             'an administrator deactivated it, and has to activate it again',
             f'openstack image set --activate {snapshot.id}',
         )
-    if status not in UPLOADING:
+    if not snapshot.is_uploading:
         return Finding(
             'image', Result.PROBLEM, f'it is {status}: it has no data', delete
         )
@@ -300,7 +277,10 @@ def _sharing(facts: SnapshotFacts) -> Finding:
 
 
 def of_server(facts: ServerFacts) -> Iterator[Finding]:
-    """Yield what is to be said of a server, each check once."""
+    """Yield what is to be said of a server, each check once.
+
+    :returns: findings whose advice is a command that can be pasted
+    """
     yield _state(facts)
     yield _last_request(facts)
     yield _agent(facts)
@@ -382,7 +362,8 @@ def _last_request(facts: ServerFacts) -> Finding:
 
 
 def _agent(facts: ServerFacts) -> Finding:
-    if facts.needs_agent and not facts.has_agent:
+    is_live = facts.server.status in ('ACTIVE', 'PAUSED')
+    if facts.needs_agent and not facts.has_agent and is_live:
         return Finding(
             'guest agent',
             Result.PROBLEM,
@@ -395,18 +376,17 @@ def _agent(facts: ServerFacts) -> Finding:
 
 
 def _quota(facts: ServerFacts, quota: Quota) -> Finding:
-    check = f'quota {quota.name}'
-    limit = 'no limit' if quota.limit < 0 else f'of {quota.limit}'
-    used = f'{quota.used} used, {limit}'
-    if not quota.is_short:
+    check = f'quota of {quota.name}'
+    used = str(quota.allowance)
+    if quota.allowance.has_room_for(quota.needed):
         return Finding(check, Result.OK, used)
+    enough = quota.allowance.used + quota.needed
     return Finding(
         check,
         Result.PROBLEM,
         f'{used}: {quota.needed} more do not fit. Delete snapshots, or have '
         'an administrator raise it',
-        f'openstack quota set --{quota.name} {quota.used + quota.needed} '
-        f'{facts.project_id}',
+        f'openstack quota set --{quota.name} {enough} {facts.project_id}',
     )
 
 

@@ -150,7 +150,7 @@ class Servers:
             kind=Kind.IMAGE if server['image'] else Kind.VOLUME,
             state=state,
             host_id=server['hostId'],
-            volumes=self._volumes(server),
+            volumes=self.attached(server),
             flavor=_flavor(server['flavor']),
             key_name=server.get('key_name') or '',
             networks=tuple(server.get('addresses', {})),
@@ -160,7 +160,8 @@ class Servers:
             metadata=server.get('metadata', {}),
         )
 
-    def _volumes(self, server: Mapping[str, Any]) -> tuple[Volume, ...]:
+    def attached(self, server: Mapping[str, Any]) -> tuple[Volume, ...]:
+        """Return a server's volumes, by device; the root disk is the first."""
         if not server.get('os-extended-volumes:volumes_attached'):
             return ()
         with translated():
@@ -193,6 +194,21 @@ class Servers:
             if not page.get('servers_links'):
                 return
             marker = {'marker': page['servers'][-1]['id']}
+
+    def snapshot_requests(self, server_id: str) -> list[tuple[str, str]]:
+        """Return the snapshots and backups that were asked for.
+
+        :returns: when (ISO 8601, UTC), and what Nova tells of a failure
+            ('' if nothing), the newest first; since Nova 33 it tells of
+            none (commit 9e678b83eb)
+        """
+        with translated():
+            body = self._get(f'/servers/{server_id}/os-instance-actions')
+        return [
+            (one['start_time'], one['message'] or '')
+            for one in body['instanceActions']
+            if one['action'] in ('createImage', 'createBackup')
+        ]
 
     def create_image(
         self, server_id: str, name: str, properties: Mapping[str, str]

@@ -139,6 +139,22 @@ class VolumeSnapshots:
         snapshot = self.get(snapshot_id)
         return None if snapshot is None else str(snapshot['status'])
 
+    def user_message(self, snapshot_id: str) -> str:
+        """Return what Cinder last told its user of a snapshot; '' if nothing.
+
+        Source: ``cinder/api/v3/messages.py``; filters since 3.5.
+        """
+        with translated():
+            response = self._conn.block_storage.get(
+                '/messages',
+                params={'resource_uuid': snapshot_id},
+                microversion='3.5',
+            )
+            sdk_exceptions.raise_from_response(response)
+            found: list[dict[str, Any]] = response.json()['messages']
+        newest = max(found, key=lambda one: one['created_at'], default={})
+        return str(newest.get('user_message', ''))
+
     def image_properties(self, volume_id: str) -> dict[str, Any]:
         """Return the properties of the image that a volume was made from."""
         found = self._volume(volume_id).get('volume_image_metadata') or {}

@@ -10,7 +10,7 @@
 #  License for the specific language governing permissions and limitations
 #  under the License.
 
-"""snapshot list | show | save"""
+"""snapshot list | show | save | diagnose"""
 
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
@@ -41,6 +41,7 @@ LONG_COLUMNS = (
     'Disk Format',
     'Tags',
 )
+DIAGNOSIS_COLUMNS = ('Check', 'Result', 'Cause', 'Next')
 CLASSES = ('none', 'crash', 'filesystem', 'application')
 KINDS = ('image', 'volume', 'backup')
 
@@ -244,6 +245,42 @@ class SaveSnapshot(base.Guarded):
             copier.to_standard_output(parsed_args.snapshot)
         else:
             copier.to_file(parsed_args.snapshot, parsed_args.file)
+
+
+class DiagnoseSnapshot(base.FailureLister):
+    _description = _(
+        """Tell what is wrong with a snapshot or a server, and what cures it.
+
+        Looks at the image, its volume snapshots, the server's task and the
+        snapshots it was asked for, quotas, and what was left behind. Next is
+        a command that can be pasted. Exit codes: 0 nothing is wrong, 8 a
+        problem was found."""
+    )
+    example = 'openstack snapshot diagnose db'
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument(
+            'subject',
+            metavar='<snapshot-or-server>',
+            help=_('Snapshot or server (name or ID)'),
+        )
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[Sequence[str], Iterable[Any]]:
+        from xloudclient.consistency.errors import ExitCode
+        from xloudclient.upkeep import diagnosing
+
+        self.check_columns(parsed_args, *DIAGNOSIS_COLUMNS)
+        conn = self.app.client_manager.sdk_connection
+        found = diagnosing.of(conn).diagnose(parsed_args.subject)
+        if any(one.result == 'problem' for one in found):
+            self._exit_code = int(ExitCode.PROBLEM_FOUND)
+        return DIAGNOSIS_COLUMNS, [
+            (one.check, str(one.result), one.text, one.advice) for one in found
+        ]
 
 
 def add_snapshot(parser: argparse.ArgumentParser) -> None:

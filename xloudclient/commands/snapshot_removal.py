@@ -91,7 +91,7 @@ class PruneSnapshot(base.FailureLister):
         count nor are deleted. Exit codes: 0 done, 1 one could not be deleted,
         or was not to be, 2 usage."""
     )
-    example = 'openstack snapshot prune --keep-daily 7 --keep-weekly 4 --keep-monthly 12 --dry-run db'
+    example = 'openstack snapshot prune --keep-daily 7 --dry-run db'
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)

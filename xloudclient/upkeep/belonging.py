@@ -101,6 +101,15 @@ class Belonging:
         yield from self.images.pages(asked)
         yield from self.images.pages({**asked, 'os_hidden': 'true'})
 
+    def is_orphan(self, part: Part) -> bool:
+        """Whether a volume snapshot was made for an image that is gone."""
+        if self._named_by(part['id']):
+            return False
+        named = str(part['metadata'].get('xloud_image') or '')
+        if named:
+            return self.images.get(named) is None
+        return str(part['name'] or '').startswith(NOVAS_NAME)
+
     def forget(self, image_id: str) -> None:
         """Note that an image is gone."""
         for images in (self._mapped or {}).values():

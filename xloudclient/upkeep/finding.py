@@ -21,6 +21,10 @@ from xloudclient.cloud.images import Images
 from xloudclient.consistency.errors import Failure
 
 
+class Absent(Failure):
+    """There is no such snapshot."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finder:
     """Finds snapshots for a project.
@@ -40,8 +44,9 @@ class Finder:
         """Return the snapshot with that ID, or that name.
 
         :param filters: what else Glance is asked for, by name
-        :raises Failure: there is none, it is no snapshot, or there are
-            several with that name
+        :raises Absent: there is none
+        :raises Failure: it is no snapshot, or there are several with that
+            name
         """
         found = self.get(name_or_id) if is_uuid(name_or_id) else None
         if found is not None:
@@ -63,7 +68,7 @@ class Finder:
             return snapshots[0]
         if named:
             return self._checked(named[0])
-        raise Failure(f'there is no snapshot {name_or_id!r}')
+        raise Absent(f'there is no snapshot {name_or_id!r}')
 
     def _checked(self, found: Snapshot) -> Snapshot:
         if found.kind is None:

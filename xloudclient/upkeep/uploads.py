@@ -32,15 +32,9 @@ def vanished(cloud: OpenStack, seen: Container[str]) -> Iterator[str]:
     """
     for record in runs.dead_runs(runs_folder(os.environ)):
         begin = record.events[0] if record.events else {}
-        images = [
-            event['image']
-            for event in record.events
-            if event.get('event') == 'proven'
-            and isinstance(event.get('image'), str)
-        ]
-        if not images or begin.get('place') != cloud.place:
+        image_id = image_of(record)
+        if not image_id or begin.get('place') != cloud.place:
             continue
-        image_id = images[-1]
         if image_id in seen or cloud.images.get(image_id) is not None:
             continue
         name = printable(str(begin.get('name') or record.server_id))
@@ -49,3 +43,14 @@ def vanished(cloud: OpenStack, seen: Container[str]) -> Iterator[str]:
             f'it again; this forgets the run: openstack server snapshot '
             f'recover {record.run_id}'
         )
+
+
+def image_of(record: runs.Record) -> str:
+    """The image whose proof a run has yet to record; '' if there is none."""
+    images = [
+        event['image']
+        for event in record.events
+        if event.get('event') == 'proven'
+        and isinstance(event.get('image'), str)
+    ]
+    return images[-1] if images else ''

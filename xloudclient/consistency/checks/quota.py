@@ -82,7 +82,7 @@ def volume_snapshots(
     check = 'volume quota'
     if not details:
         return ok(check, 'no volume is captured')
-    needs = _needs(details)
+    needs = needs_of(details)
     for key, more in needs.items():
         one = allowances.get(key)
         if one and not one.has_room_for(more):
@@ -104,7 +104,7 @@ def _used_up(what: str, one: Allowance, more: int = 1) -> NotQuiesced:
 _WORDS = {'snapshots': 'volume snapshots', 'gigabytes': 'gigabytes'}
 
 
-def _needs(details: Iterable[VolumeDetails]) -> dict[str, int]:
+def needs_of(details: Iterable[VolumeDetails]) -> dict[str, int]:
     """Tell how much of each quota is needed."""
     needs: collections.Counter[str] = collections.Counter()
     for one in details:

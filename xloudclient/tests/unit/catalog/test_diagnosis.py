@@ -18,17 +18,17 @@ import datetime
 import testtools
 
 from xloudclient.catalog.diagnosis import (
-    Finding,
     Part,
     Quota,
     Request,
-    Result,
     ServerFacts,
     ServerState,
     SnapshotFacts,
     of_server,
     of_snapshot,
 )
+from xloudclient.consistency.checks.finding import Finding, Result
+from xloudclient.consistency.checks.quota import Allowance
 from xloudclient.tests.unit.catalog.test_snapshot import (
     FROM_VOLUMES,
     OURS,
@@ -54,8 +54,8 @@ class TestSnapshot(testtools.TestCase):
     def assertOne(self, result: Result, next: str, found: list) -> str:
         """There is one such finding; return its cause."""
         [one] = [finding for finding in found if finding.result is result]
-        self.assertEqual(next, one.next)
-        return one.cause
+        self.assertEqual(next, one.advice)
+        return one.text
 
     def test_nothing_is_wrong(self):
         for found in (
@@ -81,12 +81,12 @@ class TestSnapshot(testtools.TestCase):
         young = {'status': 'saving', 'created_at': '2026-03-18T11:59:00Z'}
         [first, *_rest] = self.found(OURS, young, server=AT_IT)
         self.assertIs(Result.OK, first.result)
-        self.assertIn('60 s', first.cause)
+        self.assertIn('60 s', first.text)
 
     def test_an_upload_that_takes_long(self):
         [first, *_rest] = self.found(OURS, {'status': 'saving'}, server=AT_IT)
         self.assertIs(Result.WARNING, first.result)
-        self.assertEqual('openstack snapshot diagnose s', first.next)
+        self.assertEqual('openstack snapshot diagnose s', first.advice)
 
     def test_an_administrator_took_it_away(self):
         found = self.found(
@@ -159,16 +159,16 @@ class TestServer(testtools.TestCase):
         [one] = [
             finding for finding in found if finding.result is Result.PROBLEM
         ]
-        self.assertEqual(next, one.next)
-        return one.cause
+        self.assertEqual(next, one.advice)
+        return one.text
 
     def test_nothing_is_wrong(self):
         found = self.found(
             snapshots=(snapshot(OURS),),
             requests=(Request(NOW - 2 * HOUR),),
             quotas=(
-                Quota('snapshots', 9, 1, 10),
-                Quota('gigabytes', 9, 1, -1),
+                Quota('snapshots', Allowance(9, 10), 1),
+                Quota('gigabytes', Allowance(9, -1), 1),
             ),
             needs_agent=True,
             has_agent=True,
@@ -206,10 +206,21 @@ class TestServer(testtools.TestCase):
             'openstack server stop s', self.found(needs_agent=True)
         )
 
+    def test_a_stopped_server_needs_no_agent(self):
+        stopped = dataclasses.replace(IDLE, status='SHUTOFF')
+        found = self.found(stopped, needs_agent=True)
+        self.assertEqual({Result.OK}, {one.result for one in found})
+
     def test_a_quota(self):
         for quota, cure in (
-            (Quota('snapshots', 9, 2, 10), 'quota set --snapshots 11 p'),
-            (Quota('gigabytes', 0, 1, 0), 'quota set --gigabytes 1 p'),
+            (
+                Quota('snapshots', Allowance(9, 10), 2),
+                'quota set --snapshots 11 p',
+            ),
+            (
+                Quota('gigabytes', Allowance(0, 0), 1),
+                'quota set --gigabytes 1 p',
+            ),
         ):
             self.assertProblem(
                 f'openstack {cure}', self.found(quotas=(quota,))
