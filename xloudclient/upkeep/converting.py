@@ -20,7 +20,6 @@ repeats the command goes on where the last one ended, however it ended.
 import contextlib
 import dataclasses
 import functools
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -239,7 +238,10 @@ class DiskCopy:
         )
         interrupted.advice = 'The same command goes on from here.'
         if left:
-            interrupted.advice += f' This gives it up instead: {left}'
+            interrupted.advice += (
+                ' This gives it up instead, once no volume is uploading: '
+                + left
+            )
         raise interrupted
 
     def _why(self) -> str:
@@ -268,13 +270,12 @@ class DiskCopy:
 
     def _remove(self) -> Sequence[Thing]:
         """Delete what is under way; return what is left of it."""
-        end = time.monotonic() + DELETE_SECONDS
-        while left := self._under_way():
-            if time.monotonic() > end:
-                break
+        clock = self.work.clock
+        end = clock.now() + DELETE_SECONDS
+        while (left := self._under_way()) and clock.now() < end:
             for thing in left:
                 self._try(functools.partial(self._delete, thing), None)
-            time.sleep(POLL_SECONDS / 2)
+            clock.wait(POLL_SECONDS / 2, ignore_signals=True)
         return left
 
     def _under_way(self) -> Sequence[Thing]:

@@ -90,7 +90,9 @@ class Sharing:
         """The ID of a project that is not this one."""
         project_id = self.projects.find(text, self.domain)
         if project_id == self.finder.reader:
-            raise Failure(f'{text!r} is the project that the snapshot is of')
+            raise Failure(
+                f"a snapshot can't be shared with its own project, {text!r}"
+            )
         return project_id
 
     def _offer(
