@@ -83,7 +83,7 @@ class Sharing:
             snapshot = self._converted(snapshot)
         yield from self._offer(snapshot, wanted)
         if seen := ', '.join(offer.seen_by_others(snapshot)):
-            yield f'They see what is recorded on it: {seen}'
+            yield f'Recorded on it, and seen by the other project: {seen}'
         yield f'In the other project: openstack snapshot accept {snapshot.id}'
 
     def _other(self, text: str) -> str:
