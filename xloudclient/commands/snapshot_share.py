@@ -16,7 +16,7 @@
 import argparse
 from collections.abc import Iterable
 
-from xloudclient.commands import base
+from xloudclient.commands import base, snapshot
 from xloudclient.i18n import _
 
 
@@ -37,7 +37,7 @@ class Sharing(Telling):
         from openstackclient.identity import common
 
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        add_snapshot(parser)
+        snapshot.add_snapshot(parser)
         parser.add_argument(
             'projects',
             metavar='<project>',
@@ -122,7 +122,7 @@ class AcceptSnapshot(Telling):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        add_snapshot(parser)
+        snapshot.add_snapshot(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
@@ -142,7 +142,7 @@ class RejectSnapshot(Telling):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        add_snapshot(parser)
+        snapshot.add_snapshot(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
@@ -150,10 +150,3 @@ class RejectSnapshot(Telling):
 
         work = offers.of(self.app.client_manager.sdk_connection)
         self.say(work.reject(parsed_args.snapshot))
-
-
-def add_snapshot(parser: argparse.ArgumentParser) -> None:
-    """The one snapshot that a command is about."""
-    parser.add_argument(
-        'snapshot', metavar='<snapshot>', help=_('Snapshot (name or ID)')
-    )
