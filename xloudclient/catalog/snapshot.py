@@ -38,6 +38,8 @@ SHELVED = '-shelved'
 UPLOADING = ('queued', 'saving', 'uploading', 'importing')
 #: Nova's value of ``bdm_v2``: Python's True, as a string.
 BDM_V2 = 'True'
+#: On a copy that ``snapshot share --convert`` made: the ID of the snapshot.
+CONVERTED_FROM = 'xloud_converted_from'
 
 
 class Kind(enum.StrEnum):
@@ -56,12 +58,14 @@ class Device:
     :param snapshot_id: the volume snapshot it is launched from; '' for a
         disk that was not captured and begins blank
     :param size: GiB; None if Nova did not say
+    :param image_id: the image it is launched from, in a converted snapshot
     """
 
     name: str
     snapshot_id: str
     size: int | None
     is_root: bool = False
+    image_id: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -233,6 +237,24 @@ class Snapshot:
         return self.mapped_volumes + self.data_volumes
 
     @property
+    def root_volume(self) -> str:
+        """The volume snapshot of a volume-backed one's root disk."""
+        roots = [one.snapshot_id for one in self.devices if one.is_root]
+        return roots[0] if roots else ''
+
+    @property
+    def converted_from(self) -> str:
+        """The ID of the snapshot that this is a copy of; '' if of none."""
+        return self.recorded(CONVERTED_FROM)
+
+    @property
+    def disk_images(self) -> tuple[str, ...]:
+        """The images of a converted snapshot's other disks."""
+        if not self.converted_from:
+            return ()
+        return tuple(one.image_id for one in self.devices if one.image_id)
+
+    @property
     def run_id(self) -> str:
         return self.recorded('xloud_run')
 
@@ -273,6 +295,8 @@ class Snapshot:
             return 'its upload is under way: the proof is recorded at its end'
         if self.is_claimed:
             claimed = self.recorded('xloud_consistency')
+            if self.converted_from and not claimed:
+                return 'it is a copy of one that others made'
             return f'another project recorded it as {claimed!r}'
         if self._text('xloud_image'):
             return 'what is recorded on it is about another image'
@@ -302,6 +326,7 @@ def _devices(mapping: str) -> Iterator[Device]:
                 str(one.get('snapshot_id') or ''),
                 size if isinstance(size, int) else None,
                 one.get('boot_index') == 0,
+                str(one.get('image_id') or ''),
             )
 
 

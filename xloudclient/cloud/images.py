@@ -19,7 +19,7 @@ image.py``, SDK 4.22); so images are read as Glance sends them.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib import parse
 
@@ -107,6 +107,9 @@ class Images:
             if image.get('xloud_reason', '') not in evidence.AS_PLANNED:
                 # what went wrong says nothing of the next hold
                 continue
+            if image.get('xloud_converted_from'):
+                # a later copy of an earlier hold
+                continue
             if bool(image.get('xloud_group')) is not in_group:
                 continue
             is_number = held.isascii() and held.isdecimal() and len(held) < 12
@@ -117,13 +120,20 @@ class Images:
     def update(
         self,
         image_id: str,
-        properties: Mapping[str, str | bool],
+        properties: Mapping[str, Any],
         tags: Sequence[str] = (),
+        dropped: Iterable[str] = (),
     ) -> None:
-        """Set properties in one request, and add tags, one by one."""
+        """Set properties in one request, and add tags, one by one.
+
+        :param dropped: properties that it has and shall not have any more
+        """
         changes: list[dict[str, Any]] = [
             {'op': 'add', 'path': f'/{_pointer(key)}', 'value': value}
             for key, value in properties.items()
+        ]
+        changes += [
+            {'op': 'remove', 'path': f'/{_pointer(key)}'} for key in dropped
         ]
         with translated():
             response = self._conn.image.patch(

@@ -10,9 +10,10 @@
 #  License for the specific language governing permissions and limitations
 #  under the License.
 
-"""snapshot list | show | save | diagnose"""
+"""snapshot list | show | save | diagnose | delete | prune | share | …"""
 
 import argparse
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -41,9 +42,16 @@ LONG_COLUMNS = (
     'Disk Format',
     'Tags',
 )
+PRUNE_COLUMNS = (
+    'ID',
+    'Name',
+    'Server',
+    'Created At',
+    'Consistency',
+    'Action',
+    'Reason',
+)
 DIAGNOSIS_COLUMNS = ('Check', 'Result', 'Cause', 'Next')
-CLASSES = ('none', 'crash', 'filesystem', 'application')
-KINDS = ('image', 'volume', 'backup')
 
 
 class ListSnapshot(base.FailureLister):
@@ -56,102 +64,10 @@ class ListSnapshot(base.FailureLister):
     example = 'openstack snapshot list --server db --since 7d'
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        from openstackclient.identity import common
-        from osc_lib.cli import pagination
-
-        from xloudclient.commands import options
+        from xloudclient.commands import snapshot_options
 
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        add = parser.add_argument
-        add(
-            '--server',
-            metavar='<server>',
-            help=_(
-                'Only snapshots of this server (name or ID; a deleted one '
-                'by its ID)'
-            ),
-        )
-        add(
-            '--consistency',
-            metavar='<class>',
-            choices=CLASSES,
-            help=_(
-                'Only snapshots of this consistency class or a higher one '
-                '(none, crash, filesystem or application)'
-            ),
-        )
-        add(
-            '--kind',
-            choices=KINDS,
-            help=_('Only snapshots of this kind'),
-        )
-        add(
-            '--status',
-            metavar='<status>',
-            help=_("Only snapshots in this status of Glance's"),
-        )
-        add('--name', metavar='<name>', help=_('Only snapshots named so'))
-        add(
-            '--tag',
-            metavar='<tag>',
-            dest='tags',
-            action='append',
-            default=[],
-            help=_('Only snapshots with this tag (repeat option for several)'),
-        )
-        add(
-            '--run',
-            metavar='<run>',
-            help=_('Only the snapshots that this run made (ID)'),
-        )
-        add(
-            '--group',
-            metavar='<group>',
-            help=_('Only the snapshots of this group (ID)'),
-        )
-        add(
-            '--since',
-            metavar='<time>',
-            type=options.moment,
-            help=_(
-                'Only snapshots requested then or later (ISO 8601, or how '
-                'long ago: 12h, 7d, 4w)'
-            ),
-        )
-        add(
-            '--before',
-            metavar='<time>',
-            type=options.moment,
-            help=_('Only snapshots requested before that time'),
-        )
-        whose = parser.add_mutually_exclusive_group()
-        whose.add_argument(
-            '--all-projects',
-            action='store_true',
-            help=_('The snapshots of all projects (admin only)'),
-        )
-        whose.add_argument(
-            '--project',
-            metavar='<project>',
-            help=_("Another project's snapshots (admin only; name or ID)"),
-        )
-        whose.add_argument(
-            '--shared',
-            action='store_true',
-            help=_('Those that others offered to this project'),
-        )
-        common.add_project_domain_option_to_parser(parser)
-        add(
-            '--hidden',
-            action='store_true',
-            help=_('Those that are hidden, instead'),
-        )
-        add(
-            '--long',
-            action='store_true',
-            help=_('List additional fields in output'),
-        )
-        pagination.add_marker_pagination_option_to_parser(parser)
+        snapshot_options.add_list(parser)
         return parser
 
     def take_action(
@@ -183,11 +99,13 @@ class ListSnapshot(base.FailureLister):
     def _rows(
         self, catalog: Any, query: Any, parsed_args: argparse.Namespace
     ) -> Iterator[tuple[Any, ...]]:
+        from xloudclient.commands import snapshot_rows
+
         for one in catalog.snapshots(
             query, parsed_args.limit, parsed_args.marker
         ):
             name = catalog.server_name(one, parsed_args.all_projects)
-            yield _row(one, name) + (_long(one) if parsed_args.long else ())
+            yield snapshot_rows.row(one, name, parsed_args.long)
         for sentence in catalog.vanished():
             self.log.warning('%s', sentence)
 
@@ -208,11 +126,12 @@ class ShowSnapshot(base.FailureShowOne):
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[Sequence[str], Iterable[Any]]:
+        from xloudclient.commands import snapshot_rows
         from xloudclient.upkeep import showing
 
         conn = self.app.client_manager.sdk_connection
         shown = showing.of(conn).show(parsed_args.snapshot)
-        fields = _fields(shown)
+        fields = snapshot_rows.fields(shown)
         return tuple(fields), tuple(fields.values())
 
 
@@ -283,92 +202,282 @@ class DiagnoseSnapshot(base.FailureLister):
         ]
 
 
+class DeleteSnapshot(base.Guarded):
+    _description = _(
+        """Delete snapshots with the volume snapshots that are their own.
+
+        A volume snapshot that another image is launched from is kept.
+        Refused are snapshots of other projects, protected ones, the disks of
+        shelved servers, and what is in use. After a failure it goes on with
+        the next; repeat the command, with the ID, to complete what was
+        interrupted. Exit codes: 0 all are gone, 1 one is not, 75 one is
+        being made."""
+    )
+    example = 'openstack snapshot delete db-2026-03-18'
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument(
+            'snapshots',
+            metavar='<snapshot>',
+            nargs='+',
+            help=_('Snapshot(s) to delete (name or ID)'),
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        from xloudclient.consistency.errors import (
+            CloudError,
+            ExitCode,
+            Failure,
+            most_urgent,
+        )
+        from xloudclient.upkeep import removing
+
+        work = removing.of(self.app.client_manager.sdk_connection)
+        codes = []
+        for one in parsed_args.snapshots:
+            try:
+                for sentence in work.delete(one):
+                    self.log.warning('%s', sentence)
+            except Failure as failure:
+                self.log.error('%s', base.sentence(failure))
+                codes.append(failure.exit_code)
+            except CloudError as error:
+                self.log.error('%s is not deleted: %s', one, error)
+                codes.append(ExitCode.FAILED)
+        self._exit_code = int(most_urgent(codes))
+
+
+class PruneSnapshot(base.FailureLister):
+    _description = _(
+        """Delete snapshots that no rule keeps, for each server on its own.
+
+        The rules are those of "restic forget": a snapshot is kept if one of
+        them keeps it. Only snapshots that these commands made are deleted,
+        and never one that is protected, shared, uploading, in use, or the
+        disk of a shelved server. Snapshots that can't be launched neither
+        count nor are deleted. Exit codes: 0 done, 1 one could not be deleted,
+        or was not to be, 2 usage."""
+    )
+    example = 'openstack snapshot prune --keep-daily 7 --dry-run db'
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        from xloudclient.commands import snapshot_options
+
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument(
+            'servers',
+            metavar='<server>',
+            nargs='*',
+            help=_(
+                'Server(s) whose snapshots are pruned (name or ID; a deleted '
+                'one by its ID; default: all)'
+            ),
+        )
+        snapshot_options.add_rules(parser)
+        snapshot_options.add_limits(parser)
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[Sequence[str], Iterable[Any]]:
+        from xloudclient.consistency.errors import ExitCode
+        from xloudclient.upkeep import pruning
+
+        self.check_columns(parsed_args, *PRUNE_COLUMNS)
+        rules = pruning.Rules.of(parsed_args)
+        self._check_consent(parsed_args)
+        work = pruning.of(self.app.client_manager.sdk_connection, rules)
+        plan = work.plan(parsed_args.servers)
+        if parsed_args.dry_run:
+            return PRUNE_COLUMNS, self._rows(work, plan)
+        if not parsed_args.auto_approve:
+            self._ask(work, plan, parsed_args)
+            plan = work.plan_again(parsed_args.servers, plan)
+        done = []
+        for outcome in work.carry_out(plan):
+            done.append(outcome.verdict)
+            for sentence in outcome.notes:
+                self.log.warning('%s', sentence)
+            if outcome.failure:
+                self.log.error('%s', base.sentence(outcome.failure))
+                self._exit_code = int(ExitCode.FAILED)
+        return PRUNE_COLUMNS, self._rows(work, done)
+
+    def _check_consent(self, parsed_args: argparse.Namespace) -> None:
+        from xloudclient.consistency.errors import Misuse
+
+        is_given = parsed_args.dry_run or parsed_args.auto_approve
+        if not (is_given or sys.stdin.isatty()):
+            raise Misuse(
+                'there is no terminal to ask on',
+                'See what would be deleted with --dry-run, and delete it '
+                'with --auto-approve.',
+            )
+
+    def _ask(
+        self, work: Any, plan: Sequence[Any], parsed_args: argparse.Namespace
+    ) -> None:
+        """Show the plan and ask once; nothing to delete needs no consent."""
+        from cliff.formatters import table
+
+        from xloudclient.consistency.errors import Failure
+
+        number = sum(one.is_deletion for one in plan)
+        if not number:
+            return
+        table.TableFormatter().emit_list(
+            PRUNE_COLUMNS, self._rows(work, plan), sys.stderr, parsed_args
+        )
+        sys.stderr.write(_('Delete %d of these snapshots? [y/N] ') % number)
+        sys.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in ('y', 'yes'):
+            raise Failure('nothing was deleted')
+
+    def _rows(self, work: Any, verdicts: Sequence[Any]) -> list[Any]:
+        from xloudclient.commands import snapshot_rows
+
+        return [
+            snapshot_rows.verdict(one, work.server_name(one))
+            for one in verdicts
+        ]
+
+
+class Telling(base.Guarded):
+    """Has no result but what it says on stderr."""
+
+    def say(self, sentences: Iterable[str]) -> None:
+        """Say each when it has become true; with -q it is only made so."""
+        for sentence in sentences:
+            if self.app.options.verbose_level:
+                self.app.stderr.write(f'{sentence}\n')
+
+
+class Sharing(Telling):
+    """What share and unshare have in common."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        from openstackclient.identity import common
+
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        add_snapshot(parser)
+        parser.add_argument(
+            'projects',
+            metavar='<project>',
+            nargs='+',
+            help=_(
+                'Project(s) (ID, or name where you have a role in it or may '
+                'list projects)'
+            ),
+        )
+        common.add_project_domain_option_to_parser(parser)
+        return parser
+
+
+class ShareSnapshot(Sharing):
+    _description = _(
+        """Share a snapshot, so that other projects can launch it.
+
+        They see it once they have accepted it. Volume-backed snapshots, and
+        those with data volumes, are refused: their volume snapshots can't be
+        shared. With --convert, each disk is copied to an image first, which
+        takes the time of an upload; if it is interrupted, the same command
+        goes on. Exit codes: 0 shared, 1 not shared with all of them, 2
+        usage."""
+    )
+    example = 'openstack snapshot share --convert db-2026-03-18 shop'
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--convert',
+            action='store_true',
+            help=_(
+                'Share a copy, all disks as images, if the snapshot itself '
+                "can't be shared"
+            ),
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        from xloudclient.upkeep import sharing
+
+        work = sharing.of(
+            self.app.client_manager.sdk_connection,
+            self.app.options.verbose_level,
+            parsed_args.project_domain,
+        )
+        self.say(
+            work.share(
+                parsed_args.snapshot, parsed_args.projects, parsed_args.convert
+            )
+        )
+
+
+class UnshareSnapshot(Sharing):
+    _description = _(
+        """Take back that a snapshot is shared with other projects.
+
+        Also a copy that --convert made of it. Servers that they launched of
+        it go on running."""
+    )
+    example = 'openstack snapshot unshare db-2026-03-18 shop'
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        from xloudclient.upkeep import sharing
+
+        work = sharing.of(
+            self.app.client_manager.sdk_connection,
+            self.app.options.verbose_level,
+            parsed_args.project_domain,
+        )
+        self.say(work.unshare(parsed_args.snapshot, parsed_args.projects))
+
+
+class AcceptSnapshot(Telling):
+    _description = _(
+        """Accept a snapshot that another project shares with this one.
+
+        A name is looked for among those that wait for an answer, and then
+        among those that were answered."""
+    )
+    example = 'openstack snapshot accept db-2026-03-18'
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        add_snapshot(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        from xloudclient.upkeep import offers
+
+        work = offers.of(self.app.client_manager.sdk_connection)
+        self.say(work.accept(parsed_args.snapshot))
+
+
+class RejectSnapshot(Telling):
+    _description = _(
+        """Reject a snapshot that another project shares with this one.
+
+        It is in no list then, and can still be accepted."""
+    )
+    example = 'openstack snapshot reject db-2026-03-18'
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        add_snapshot(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        from xloudclient.upkeep import offers
+
+        work = offers.of(self.app.client_manager.sdk_connection)
+        self.say(work.reject(parsed_args.snapshot))
+
+
 def add_snapshot(parser: argparse.ArgumentParser) -> None:
     """The one snapshot that a command is about."""
     parser.add_argument(
         'snapshot', metavar='<snapshot>', help=_('Snapshot (name or ID)')
     )
-
-
-def _row(snapshot: Any, server_name: str) -> tuple[Any, ...]:
-    from xloudclient.commands import columns
-
-    return (
-        snapshot.id,
-        columns.Text(snapshot.name),
-        snapshot.status,
-        columns.Text(server_name) if server_name else None,
-        snapshot.consistency_word,
-        None if snapshot.size is None else columns.Size(snapshot.size),
-        snapshot.created_at,
-    )
-
-
-def _long(snapshot: Any) -> tuple[Any, ...]:
-    from xloudclient.commands import columns
-
-    held = snapshot.frozen_seconds
-    return (
-        snapshot.server_id or None,
-        snapshot.kind_word,
-        columns.Words(list(snapshot.volumes)),
-        snapshot.visibility,
-        snapshot.project_id,
-        None if held is None else columns.Seconds(held),
-        snapshot.run_id or None,
-        snapshot.group_id or None,
-        snapshot.image.get('min_disk'),
-        snapshot.image.get('disk_format'),
-        columns.Words(snapshot.tags),
-    )
-
-
-def _fields(shown: Any) -> dict[str, Any]:
-    """What is shown of one snapshot, in order."""
-    from osc_lib.cli import format_columns
-
-    from xloudclient.commands import columns
-
-    snapshot = shown.snapshot
-    size, held = snapshot.size, snapshot.frozen_seconds
-    return {
-        'id': snapshot.id,
-        'name': columns.Text(snapshot.name),
-        'status': snapshot.status,
-        'kind': snapshot.kind_word,
-        'consistency': snapshot.consistency_word,
-        'reason': columns.Text(snapshot.why),
-        'server': columns.Text(shown.server_name),
-        'server_id': snapshot.server_id,
-        'captured_at': snapshot.captured_at,
-        'frozen_for': None if held is None else columns.Seconds(held),
-        'quiesced': columns.Text(snapshot.recorded('xloud_quiesced')),
-        'position': columns.Text(snapshot.recorded('xloud_position')),
-        'timeline': columns.Lines(
-            [f'{time} {what}' for time, what in shown.timeline()]
-        ),
-        'size': None if size is None else columns.Size(size),
-        'volumes': format_columns.ListDictColumn(
-            [
-                {
-                    'id': part.id,
-                    'device': part.device,
-                    'status': part.status,
-                    'size': part.size,
-                }
-                for part in shown.parts
-            ]
-        ),
-        'project': snapshot.project_id,
-        'visibility': snapshot.visibility,
-        'is_protected': snapshot.is_protected,
-        'is_hidden': snapshot.is_hidden,
-        'min_disk': snapshot.image.get('min_disk'),
-        'min_ram': snapshot.image.get('min_ram'),
-        'disk_format': snapshot.image.get('disk_format'),
-        'run_id': snapshot.run_id,
-        'group': snapshot.group_id,
-        'tags': columns.Words(snapshot.tags),
-        'created_at': snapshot.created_at,
-        'updated_at': snapshot.image.get('updated_at'),
-    }

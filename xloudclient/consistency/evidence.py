@@ -52,6 +52,8 @@ KEYS = (
     'xloud_networks',
     'xloud_key_name',
     'xloud_security_groups',
+    # of a copy that was made to be shared; empty in all requests
+    'xloud_converted_from',
 )
 
 

@@ -22,6 +22,7 @@ from xloudclient.catalog import diagnosis
 from xloudclient.catalog.diagnosis import Part, Quota, Request
 from xloudclient.catalog.query import Query
 from xloudclient.catalog.snapshot import Snapshot, moment
+from xloudclient.cloud.members import Members
 from xloudclient.cloud.project import OpenStack
 from xloudclient.consistency.checks.cloud import AGENT, REQUIRED, is_yes
 from xloudclient.consistency.checks.finding import Finding, Result
@@ -44,6 +45,7 @@ class Diagnosing:
     """Says what is wrong with snapshots and servers."""
 
     listing: Listing
+    members: Members
 
     @property
     def cloud(self) -> OpenStack:
@@ -82,20 +84,18 @@ class Diagnosing:
         if snapshot.server_id:
             found = self.cloud.servers.get(snapshot.server_id)
             server = _server(found) if found else None
-        is_own = snapshot.is_own
+        members = {}
+        if snapshot.visibility == 'shared':
+            members = self.members.statuses(snapshot.id)
         yield from diagnosis.of_snapshot(
             diagnosis.SnapshotFacts(
                 snapshot,
                 datetime.datetime.now(datetime.UTC),
                 server=server,
                 parts=tuple(map(self._part, snapshot.volumes)),
-                members=tuple(
-                    self.cloud.images.members(snapshot.id)
-                    if is_own and snapshot.visibility == 'shared'
-                    else ()
-                ),
-                is_pending_offer=not is_own and self._is_pending(snapshot),
-                dead_run=_dead_run(snapshot) if is_own else '',
+                members=tuple(members) if snapshot.is_own else (),
+                is_pending_offer=members.get(self.finder.reader) == 'pending',
+                dead_run=_dead_run(snapshot) if snapshot.is_own else '',
             )
         )
 
@@ -108,12 +108,6 @@ class Diagnosing:
         if status.startswith('error'):
             message = self.cloud.volumes.user_message(part_id)
         return Part(part_id, status, message)
-
-    def _is_pending(self, snapshot: Snapshot) -> bool:
-        status = self.cloud.images.member_status(
-            snapshot.id, self.finder.reader
-        )
-        return status == 'pending'
 
     def of_server(self, found: Mapping[str, Any]) -> Iterator[Finding]:
         """Say what is wrong with a server, and with its snapshots."""
@@ -207,7 +201,7 @@ class Diagnosing:
 
 def of(conn: Any) -> Diagnosing:
     """Make one for what a connection can see."""
-    return Diagnosing(listing.of(conn))
+    return Diagnosing(listing.of(conn), Members(conn))
 
 
 def _server(found: Mapping[str, Any]) -> diagnosis.ServerState:

@@ -51,12 +51,7 @@ class Finder:
         found = self.get(name_or_id) if is_uuid(name_or_id) else None
         if found is not None:
             return self._checked(found)
-        named = [
-            Snapshot(image, self.reader)
-            for image in self.images.pages(
-                {'name': f'eq:{name_or_id}', **filters}
-            )
-        ]
+        named = self._named(name_or_id, **filters)
         snapshots = [one for one in named if one.kind is not None]
         if len(snapshots) > 1:
             ids = ', '.join(sorted(one.id for one in snapshots))
@@ -69,6 +64,20 @@ class Finder:
         if named:
             return self._checked(named[0])
         raise Absent(f'there is no snapshot {name_or_id!r}')
+
+    def named(self, name: str, **filters: str) -> list[Snapshot]:
+        """Return the snapshots with that name.
+
+        :param filters: what else Glance is asked for, by name
+        """
+        found = self._named(name, **filters)
+        return [one for one in found if one.kind is not None]
+
+    def _named(self, name: str, **filters: str) -> list[Snapshot]:
+        asked = {'name': f'eq:{name}', **filters}
+        return [
+            Snapshot(image, self.reader) for image in self.images.pages(asked)
+        ]
 
     def _checked(self, found: Snapshot) -> Snapshot:
         if found.kind is None:

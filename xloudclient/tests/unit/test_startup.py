@@ -32,7 +32,6 @@ WITH_COMMANDS = AT_IMPORT | {
     'xloudclient.commands.base',
     'xloudclient.commands.server_snapshot',
     'xloudclient.commands.snapshot',
-    'xloudclient.commands.snapshot_removal',
     'xloudclient.i18n',
 }
 

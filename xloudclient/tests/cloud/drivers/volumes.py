@@ -155,7 +155,7 @@ class FileDriver(driver.VolumeDriver):
         self, context: Any, volume: Any, image_service: Any, image_meta: Any
     ) -> None:
         self._pace('upload', volume.id)
-        with open(self._path(volume), 'rb') as file:
+        with disks.without_last_hole(self._path(volume)) as file:
             image_service.update(context, image_meta['id'], {}, file)
 
     def ensure_export(self, context: Any, volume: Any) -> None:

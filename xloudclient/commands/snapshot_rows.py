@@ -1,0 +1,114 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""How snapshots are shown.
+
+Not imported at start-up: only the commands that show them need it.
+"""
+
+from typing import Any
+
+from osc_lib.cli import format_columns
+
+from xloudclient.commands import columns
+
+
+def row(snapshot: Any, server_name: str, long: bool) -> tuple[Any, ...]:
+    """A row of the list."""
+    short = (
+        snapshot.id,
+        columns.Text(snapshot.name),
+        snapshot.status,
+        columns.Text(server_name) if server_name else None,
+        snapshot.consistency_word,
+        None if snapshot.size is None else columns.Size(snapshot.size),
+        snapshot.created_at,
+    )
+    return short + (_long(snapshot) if long else ())
+
+
+def _long(snapshot: Any) -> tuple[Any, ...]:
+    held = snapshot.frozen_seconds
+    return (
+        snapshot.server_id or None,
+        snapshot.kind_word,
+        columns.Words(list(snapshot.volumes)),
+        snapshot.visibility,
+        snapshot.project_id,
+        None if held is None else columns.Seconds(held),
+        snapshot.run_id or None,
+        snapshot.group_id or None,
+        snapshot.image.get('min_disk'),
+        snapshot.image.get('disk_format'),
+        columns.Words(snapshot.tags),
+    )
+
+
+def fields(shown: Any) -> dict[str, Any]:
+    """What is shown of one snapshot, in order."""
+    snapshot = shown.snapshot
+    size, held = snapshot.size, snapshot.frozen_seconds
+    return {
+        'id': snapshot.id,
+        'name': columns.Text(snapshot.name),
+        'status': snapshot.status,
+        'kind': snapshot.kind_word,
+        'consistency': snapshot.consistency_word,
+        'reason': columns.Text(snapshot.why),
+        'server': columns.Text(shown.server_name),
+        'server_id': snapshot.server_id,
+        'captured_at': snapshot.captured_at,
+        'frozen_for': None if held is None else columns.Seconds(held),
+        'quiesced': columns.Text(snapshot.recorded('xloud_quiesced')),
+        'position': columns.Text(snapshot.recorded('xloud_position')),
+        'timeline': columns.Lines(
+            [f'{time} {what}' for time, what in shown.timeline()]
+        ),
+        'size': None if size is None else columns.Size(size),
+        'volumes': format_columns.ListDictColumn(
+            [
+                {
+                    'id': part.id,
+                    'device': part.device,
+                    'status': part.status,
+                    'size': part.size,
+                }
+                for part in shown.parts
+            ]
+        ),
+        'project': snapshot.project_id,
+        'visibility': snapshot.visibility,
+        'is_protected': snapshot.is_protected,
+        'is_hidden': snapshot.is_hidden,
+        'min_disk': snapshot.image.get('min_disk'),
+        'min_ram': snapshot.image.get('min_ram'),
+        'disk_format': snapshot.image.get('disk_format'),
+        'run_id': snapshot.run_id,
+        'group': snapshot.group_id,
+        'tags': columns.Words(snapshot.tags),
+        'created_at': snapshot.created_at,
+        'updated_at': snapshot.image.get('updated_at'),
+    }
+
+
+def verdict(judged: Any, server_name: str) -> tuple[Any, ...]:
+    """A row of what is kept and what is deleted."""
+    snapshot = judged.snapshot
+    return (
+        snapshot.id,
+        columns.Text(snapshot.name),
+        columns.Text(server_name) if server_name else None,
+        snapshot.created_at,
+        snapshot.consistency_word,
+        str(judged.action),
+        columns.Text(judged.reason),
+    )

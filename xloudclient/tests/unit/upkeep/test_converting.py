@@ -1,0 +1,127 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+
+"""How the copy of a disk ends when Cinder and Glance do not do their part.
+
+Only what the real ones can't be made to do; see the functional tests.
+"""
+
+import testtools
+
+from xloudclient.catalog.conversion import Disk
+from xloudclient.catalog.snapshot import Snapshot
+from xloudclient.consistency.errors import CloudError, Failure, ReplyLost
+from xloudclient.upkeep import converting
+from xloudclient.upkeep.converting import Converting, DiskCopy
+
+VOLUME = {'id': 'volume', 'status': 'available'}
+QUEUED = {'id': 'image', 'status': 'queued', 'xloud_image': 'volume'}
+
+
+class FakeClock:
+    """Time that passes when it is waited for."""
+
+    interrupted = 0
+
+    def __init__(self):
+        self.time = 0.0
+
+    def now(self):
+        return self.time
+
+    def wait(self, seconds, ignore_signals=False):
+        self.time += seconds
+
+    def bounded(self, call, seconds, ignore_signals=False):
+        return call()
+
+
+class FakeCinder:
+    def __init__(self, *volumes, stays=False):
+        self.volumes = list(volumes)
+        self.stays = stays
+        self.uploads = 0
+
+    def of(self, source):
+        return self.volumes
+
+    def upload(self, volume_id, name, properties):
+        self.uploads += 1
+
+    def delete(self, volume_id):
+        if self.stays:
+            raise CloudError('it is uploading')
+        self.volumes.clear()
+
+    def why(self, volume_id):
+        return 'no space'
+
+
+class FakeGlance:
+    """Images found by what they were uploaded from."""
+
+    def __init__(self, *images, lost=0):
+        self.images = list(images)
+        self.lost = lost
+
+    def matching(self, **filters):
+        if self.lost:
+            self.lost -= 1
+            raise ReplyLost('503')
+        return [] if 'xloud_converted_from' in filters else self.images
+
+    def delete(self, image_id):
+        self.images.clear()
+
+
+class TestFailures(testtools.TestCase):
+    def make(self, cinder, glance, others=()):
+        self.said = []
+        work = Converting(
+            glance, cinder, 'owner', FakeClock(), self.said.append
+        )
+        source = Snapshot({'id': 'snapshot', 'name': 'db'})
+        disk = Disk('source', '/dev/vdb', 1)
+        copy = DiskCopy(work, source, disk, others)
+        return self.assertRaises(Failure, copy.make)
+
+    def test_an_encrypted_volume_is_not_uploaded(self):
+        cinder = FakeCinder({**VOLUME, 'encrypted': True})
+        failure = self.make(cinder, FakeGlance())
+        self.assertIn('it is encrypted', str(failure))
+        self.assertEqual((0, []), (cinder.uploads, cinder.volumes))
+        self.assertEqual('', failure.advice)
+
+    def test_an_image_that_stays_unfinished_is_deleted(self):
+        """Cinder could not delete it, as when Glance was away."""
+        cinder, glance = FakeCinder(VOLUME), FakeGlance(QUEUED)
+        failure = self.make(cinder, glance)
+        self.assertIn('stays queued (Cinder: no space)', str(failure))
+        self.assertEqual(([], []), (cinder.volumes, glance.images))
+
+    def test_what_can_not_be_deleted_is_named(self):
+        cinder = FakeCinder(VOLUME, stays=True)
+        others = ((Disk('other', '/dev/vdc', 1), 'finished'),)
+        failure = self.make(cinder, FakeGlance(QUEUED), others)
+        self.assertEqual(
+            'This removes what is left: openstack volume delete volume; '
+            'openstack image delete finished',
+            failure.advice,
+        )
+
+    def test_replies_may_be_lost_for_a_while_but_not_for_ever(self):
+        cinder = FakeCinder({'id': 'volume', 'status': 'error'})
+        few = FakeGlance(lost=converting.MOST_LOST)
+        self.assertIn('the volume is error', str(self.make(cinder, few)))
+        many = FakeGlance(lost=converting.MOST_LOST + 1)
+        self.assertIn('503', str(self.make(cinder, many)))
