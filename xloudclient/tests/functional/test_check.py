@@ -354,6 +354,11 @@ class TestVolumes(Promise, CheckTestCase):
             },
         )
         stage.addCleanup(admin.delete_type, kind)
+        volumes = cloud.connection().block_storage.volumes
+        stage.addCleanup(
+            cloud.wait,
+            lambda: all(one.volume_type != 'shared' for one in volumes()),
+        )
         cls.volume = stage.volume(volume_type='shared')
         cloud.attach(cls.server, cls.volume)
         stage.addCleanup(cloud.detach, cls.server, cls.volume)
