@@ -150,13 +150,6 @@ class Images:
         with translated():
             sdk_exceptions.raise_from_response(self._conn.image.put(path))
 
-    def members(self, image_id: str) -> list[str]:
-        """Return the IDs of the projects that an image is offered to."""
-        with translated():
-            response = self._conn.image.get(f'/images/{image_id}/members')
-            sdk_exceptions.raise_from_response(response)
-            return [one['member_id'] for one in response.json()['members']]
-
     def delete(self, image_id: str) -> None:
         """Delete the image; one that is gone already is no error."""
         with translated():

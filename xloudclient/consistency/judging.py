@@ -59,7 +59,7 @@ class Judging:
     def _prove(self) -> Proof:
         state = self.plan.target.state
         if not state.is_writing:
-            return prove_idle(state, self.settling.state_now())
+            return prove_idle(self.plan, self.settling.state_now())
         if self._is_incomplete():
             return Proof(
                 Consistency.NONE, 'a volume was attached or detached meanwhile'

@@ -71,10 +71,12 @@ class Volume:
     """An attached Cinder volume.
 
     :param device: as Nova names it, e.g. ``/dev/vdb``
+    :param is_shared: it is attached to other servers, too
     """
 
     id: str
     device: str
+    is_shared: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -142,11 +142,14 @@ def count_disks(plan: Plan) -> int:
     return int(own_root) + len(plan.captured_volumes)
 
 
-def prove_idle(state: GuestState, seen_after: GuestState | None) -> Proof:
+def prove_idle(plan: Plan, seen_after: GuestState | None) -> Proof:
     """Judge the snapshot of a guest that was not running.
 
     :param seen_after: what it did after the capture
     """
+    state = plan.target.state
+    if shared := _shared(plan):
+        return Proof(Consistency.NONE, shared)
     if seen_after is GuestState.RUNNING:
         return Proof(Consistency.NONE, 'it was started during the capture')
     if state is GuestState.PAUSED:
@@ -179,6 +182,8 @@ def _judge(
     holders: Sequence[Holder],
     lapses: Iterable[str],
 ) -> tuple[Consistency, str]:
+    if shared := _shared(plan):
+        return Consistency.NONE, shared
     disks = captured_disks(plan, facts)
     all_frozen = is_frozen(plan, facts, holders)
     several = count_disks(plan) > 1
@@ -192,6 +197,17 @@ def _judge(
     if problems := [*lapses, *_broken(holders)]:
         return Consistency.CRASH, '; '.join(problems)
     return _best(holders, all_frozen)
+
+
+def _shared(plan: Plan) -> str:
+    """Name a captured volume that others may write to, held or not."""
+    for volume in plan.captured_volumes:
+        if volume.is_shared:
+            return (
+                f'volume {volume.id} is attached to other servers, too, and '
+                'what they write is not held'
+            )
+    return ''
 
 
 def is_frozen(

@@ -38,6 +38,7 @@ from xloudclient.consistency.plan import (
     Place,
     Plan,
     Target,
+    Volume,
 )
 from xloudclient.guest import access
 from xloudclient.planning.wanted import (
@@ -176,10 +177,19 @@ class Planner:
     def _target(self, server: Mapping[str, Any]) -> Target:
         """Describe the server; its agent matters only to ``auto``."""
         target = self.cloud.servers.target(server)
+        if self._with_data_volumes(target) or target.kind is Kind.VOLUME:
+            target = dataclasses.replace(
+                target, volumes=tuple(map(self._seen, target.volumes))
+            )
         if not self.wanted.is_auto or not target.state.is_writing:
             return target
         has_agent = self.cloud.has_agent(server, target)
         return dataclasses.replace(target, has_agent=has_agent)
+
+    def _seen(self, volume: Volume) -> Volume:
+        """The same volume; Cinder tells whether others have it, too."""
+        servers = self.cloud.volumes.details(volume.id).servers
+        return dataclasses.replace(volume, is_shared=servers > 1)
 
     def _for(self, target: Target) -> Wanted:
         """What is wanted of this server: nothing is held if it is idle."""

@@ -25,6 +25,7 @@ from typing import Any
 
 from xloudclient.catalog.pruning import Rules, Verdict, verdicts
 from xloudclient.catalog.snapshot import Snapshot
+from xloudclient.cloud.members import Members
 from xloudclient.consistency.errors import Busy, CloudError, Failure
 from xloudclient.upkeep import listing, removing
 from xloudclient.upkeep.candidates import Candidates
@@ -58,6 +59,7 @@ class Pruning:
     """
 
     listing: Listing
+    members: Members
     removing: Removing
     rules: Rules
     now: datetime.datetime
@@ -114,7 +116,7 @@ class Pruning:
         snapshot = verdict.snapshot
         if not verdict.is_deletion or snapshot.visibility != 'shared':
             return verdict
-        number = len(self.listing.finder.images.members(snapshot.id))
+        number = len(self.members.statuses(snapshot.id))
         return verdict.kept(f'shared ({number})') if number else verdict
 
     def carry_out(self, planned: Sequence[Verdict]) -> Iterator[Outcome]:
@@ -159,6 +161,7 @@ def of(conn: Any, wanted: Rules) -> Pruning:
     """Make one for the project that a connection works in."""
     return Pruning(
         listing.of(conn),
+        Members(conn),
         removing.of(conn),
         wanted,
         datetime.datetime.now(datetime.UTC),

@@ -169,11 +169,25 @@ class TestProof(testtools.TestCase):
 
     def test_an_idle_guest(self):
         for state, reason in (('stopped', 'stopped'), ('paused', 'paused')):
-            shown = proof.prove_idle(GuestState(state), GuestState(state))
+            plan = fakes.plan(state=GuestState(state))
+            shown = proof.prove_idle(plan, GuestState(state))
             self.assertEqual(Consistency.CRASH, shown.consistency)
             self.assertIn(reason, shown.reason)
-        shown = proof.prove_idle(GuestState.STOPPED, GuestState.RUNNING)
+        plan = fakes.plan(state=GuestState.STOPPED)
+        shown = proof.prove_idle(plan, GuestState.RUNNING)
         self.assertEqual(Consistency.NONE, shown.consistency)
+
+    def test_what_others_may_write_is_not_held(self):
+        """A multi-attach volume: the freeze here stops nobody there."""
+        shared = {
+            'kind': Kind.VOLUME,
+            'volumes': (Volume('v', '/dev/vda', is_shared=True),),
+        }
+        frozen = self.expect(Consistency.NONE, holder(), **shared)
+        self.assertIn('volume v', frozen.reason)
+        stopped = fakes.plan(state=GuestState.STOPPED, **shared)
+        idle = proof.prove_idle(stopped, GuestState.STOPPED)
+        self.assertEqual(frozen.reason, idle.reason)
 
 
 class TestReadingTheGuest(testtools.TestCase):
