@@ -26,6 +26,7 @@ class CatalogTestCase(base.FunctionalTestCase):
         super().setUp()
         # what other tests left would be listed, too
         self.remove_images()
+        self.cloud.delete_snapshots()
 
     def remove_images(self) -> None:
         conn = self.cloud.connection(self.user)
