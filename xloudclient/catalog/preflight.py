@@ -37,31 +37,38 @@ GIGABYTES = (
 )
 
 
-def problems(
-    snapshot: Snapshot, parts: Sequence[Part], wanted: Wanted
-) -> Iterator[Failure]:
-    """Yield what is wrong with the snapshot itself.
+def check_ready(snapshot: Snapshot, wanted: Wanted) -> None:
+    """Return if all that is to be known of the snapshot is recorded.
 
-    :param parts: all of a volume-backed one; else those that are wanted
+    :raises Failure: it is not, or not yet
     """
     if snapshot.status != 'active':
-        yield Failure(
+        raise Failure(
             f'{snapshot.label} is {snapshot.status}, not active',
             f'See how it gets on with: openstack snapshot show {snapshot.id}.',
         )
-    elif is_unfinished(snapshot) and wanted.with_data:
-        yield Failure(
+    if is_unfinished(snapshot) and wanted.with_data:
+        raise Failure(
             f'it is not recorded yet which volumes belong to {snapshot.label}',
             'Wait until its run has done that, or have it done with: '
             'openstack server snapshot recover. --no-data-volumes launches '
             'the root disk alone.',
         )
+
+
+def part_problems(
+    snapshot: Snapshot, parts: Sequence[Part], wanted: Wanted
+) -> Iterator[Failure]:
+    """Yield what is wrong with its volume snapshots.
+
+    :param parts: all of a volume-backed one; else those that are wanted
+    """
     if not snapshot.is_own and not all(one.status for one in parts):
         yield _not_shared(snapshot)
         return
     for one in parts:
         if wanted.with_data or one.is_root:
-            yield from _part_problems(snapshot, one)
+            yield from _of_part(snapshot, one)
         elif not one.device:
             yield Failure(
                 f'--no-data-volumes: {one.label} can only be left out by its '
@@ -91,7 +98,7 @@ def _not_shared(snapshot: Snapshot) -> Failure:
     )
 
 
-def _part_problems(snapshot: Snapshot, one: Part) -> Iterator[Failure]:
+def _of_part(snapshot: Snapshot, one: Part) -> Iterator[Failure]:
     without = (
         'Without it, there is nothing to boot from.'
         if one.is_root

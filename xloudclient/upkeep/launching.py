@@ -81,6 +81,7 @@ class Launching:
         """
         snapshot = self.finder.find(options.source)
         wanted = _wanted(options, snapshot)
+        preflight.check_ready(snapshot, wanted)
         source = launch.source_of(snapshot, options.source_defaults)
         if not (options.flavor or (source and source.flavor)):
             why = launch.why_no_source(snapshot, options.source_defaults)
@@ -92,7 +93,7 @@ class Launching:
         parts = launch.in_order(self._parts(snapshot, wanted))
         used = [one for one in parts if wanted.with_data or one.is_root]
         problems = [
-            *preflight.problems(snapshot, parts, wanted),
+            *preflight.part_problems(snapshot, parts, wanted),
             *defaults.problems,
         ]
         if flavor:

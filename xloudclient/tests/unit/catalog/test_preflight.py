@@ -17,6 +17,7 @@ import testtools
 from xloudclient.catalog import preflight
 from xloudclient.catalog.launch import Flavor, Part, Wanted
 from xloudclient.catalog.snapshot import GIB, Snapshot
+from xloudclient.consistency import errors
 
 IMAGE = {
     'id': 'a',
@@ -49,19 +50,24 @@ def said(problems) -> list[str]:
 
 class TestSnapshot(testtools.TestCase):
     def of(self, *parts, wanted=None, **image) -> list[str]:
-        found = snapshot(**image)
-        return said(preflight.problems(found, parts, wanted or Wanted()))
+        found, wanted = snapshot(**image), wanted or Wanted()
+        preflight.check_ready(found, wanted)
+        return said(preflight.part_problems(found, parts, wanted))
+
+    def not_ready(self, **image) -> str:
+        failure = self.assertRaises(errors.Failure, self.of, **image)
+        return f'{failure}. {failure.advice}'
 
     def test_nothing_is_in_the_way(self):
         self.assertEqual([], self.of(DATA))
 
     def test_an_image_that_is_not_active(self):
-        [text] = self.of(status='saving')
+        text = self.not_ready(status='saving')
         self.assertIn('db (a) is saving, not active', text)
         self.assertIn('openstack snapshot show a', text)
 
     def test_a_run_that_has_not_recorded_its_volumes(self):
-        [text] = self.of(xloud_image='')
+        text = self.not_ready(xloud_image='')
         self.assertIn('server snapshot recover', text)
         alone = Wanted(with_data=False)
         self.assertEqual([], self.of(xloud_image='', wanted=alone))
