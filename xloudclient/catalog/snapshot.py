@@ -59,6 +59,7 @@ class Device:
         disk that was not captured and begins blank
     :param size: GiB; None if Nova did not say
     :param image_id: the image it is launched from, in a converted snapshot
+    :param entry: the mapping's own words
     """
 
     name: str
@@ -66,6 +67,7 @@ class Device:
     size: int | None
     is_root: bool = False
     image_id: str = ''
+    entry: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -327,6 +329,7 @@ def _devices(mapping: str) -> Iterator[Device]:
                 size if isinstance(size, int) else None,
                 one.get('boot_index') == 0,
                 str(one.get('image_id') or ''),
+                one,
             )
 
 

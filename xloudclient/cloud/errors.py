@@ -56,6 +56,9 @@ def translated() -> Iterator[None]:
 
 def _of_http(error: sdk_exceptions.HttpException) -> CloudError:
     status = error.status_code or 0
+    if not status and isinstance(error, sdk_exceptions.NotFoundException):
+        # the SDK's own conclusion, from a reply that did come
+        status = 404
     # Glance answers with HTML
     text = html.unescape(str(error.details or error.message or error))
     text = ' '.join(text.split()).rstrip('.')

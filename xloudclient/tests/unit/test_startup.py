@@ -32,6 +32,7 @@ WITH_COMMANDS = AT_IMPORT | {
     'xloudclient.commands.base',
     'xloudclient.commands.server_snapshot',
     'xloudclient.commands.snapshot',
+    'xloudclient.commands.snapshot_launch',
     'xloudclient.i18n',
 }
 

@@ -1,0 +1,196 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""What stands in the way of a launch, and what to do about it.
+
+Nova would find most of it itself, but later: when the server is in ERROR
+already, and in words that do not say what to do.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from xloudclient.catalog.launch import Flavor, Part, Wanted
+from xloudclient.catalog.snapshot import GIB, Kind, Snapshot
+from xloudclient.consistency.errors import Failure
+from xloudclient.consistency.text import printable
+
+AVAILABLE = 'available'
+
+#: The limits of Nova and Cinder: what is used, the most, and its unit.
+SERVERS = ('totalInstancesUsed', 'maxTotalInstances', 'servers')
+CORES = ('totalCoresUsed', 'maxTotalCores', 'cores')
+RAM = ('totalRAMUsed', 'maxTotalRAMSize', 'MiB of RAM')
+VOLUMES = ('totalVolumesUsed', 'maxTotalVolumes', 'volumes')
+GIGABYTES = (
+    'totalGigabytesUsed',
+    'maxTotalVolumeGigabytes',
+    'GiB of volumes and their snapshots',
+)
+
+
+def check_ready(snapshot: Snapshot, wanted: Wanted) -> None:
+    """Return if all that is to be known of the snapshot is recorded.
+
+    :raises Failure: it is not, or not yet
+    """
+    if snapshot.status != 'active':
+        raise Failure(
+            f'{snapshot.label} is {snapshot.status}, not active',
+            f'See how it gets on with: openstack snapshot show {snapshot.id}.',
+        )
+    if is_unfinished(snapshot) and wanted.with_data:
+        raise Failure(
+            f'it is not recorded yet which volumes belong to {snapshot.label}',
+            'Wait until its run has done that, or have it done with: '
+            'openstack server snapshot recover. --no-data-volumes launches '
+            'the root disk alone.',
+        )
+
+
+def part_problems(
+    snapshot: Snapshot, parts: Sequence[Part], wanted: Wanted
+) -> Iterator[Failure]:
+    """Yield what is wrong with its volume snapshots.
+
+    :param parts: all of a volume-backed one; else those that are wanted
+    """
+    if not snapshot.is_own and not all(one.status for one in parts):
+        yield _not_shared(snapshot)
+        return
+    for one in parts:
+        if wanted.with_data or one.is_root:
+            yield from _of_part(snapshot, one)
+        elif not one.device:
+            yield Failure(
+                f'--no-data-volumes: {one.label} can only be left out by its '
+                'device'
+            )
+
+
+def is_unfinished(snapshot: Snapshot) -> bool:
+    """Whether its run has yet to record the volumes beside the image."""
+    return (
+        snapshot.kind is not Kind.VOLUME
+        and snapshot.image.get('xloud_image') == ''
+    )
+
+
+def _not_shared(snapshot: Snapshot) -> Failure:
+    advice = (
+        'Its owner can share it whole: openstack snapshot share --convert '
+        f'{snapshot.id} <project>.'
+    )
+    if snapshot.kind is not Kind.VOLUME:
+        advice += ' --no-data-volumes launches the root disk alone.'
+    return Failure(
+        f'{snapshot.label} was shared without its volume snapshots: those '
+        'can be seen by their own project alone',
+        advice,
+    )
+
+
+def _of_part(snapshot: Snapshot, one: Part) -> Iterator[Failure]:
+    without = (
+        'Without it, there is nothing to boot from.'
+        if one.is_root
+        else '--no-data-volumes launches it without its data volumes.'
+    )
+    if not one.status:
+        yield Failure(f'{one.label} is gone', without)
+    elif not one.is_ours:
+        yield Failure(
+            f'{one.label}, which {snapshot.label} names, does not say that '
+            'it belongs to it',
+            without,
+        )
+    elif one.status == 'creating':
+        yield Failure(f'{one.label} is still being made', 'Try again later.')
+    elif one.status != AVAILABLE:
+        yield Failure(f'{one.label} is {one.status}, not available', without)
+
+
+def flavor_problems(
+    snapshot: Snapshot, parts: Iterable[Part], wanted: Wanted, flavor: Flavor
+) -> Iterator[Failure]:
+    """Yield what is too small for the snapshot.
+
+    Source: ``_validate_flavor_image_nostatus`` in ``nova/compute/api.py``.
+    """
+    image, name = snapshot.image, printable(flavor.name)
+    ram = int(image.get('min_ram') or 0)
+    if flavor.ram < ram:
+        yield Failure(
+            f'flavor {name} has {flavor.ram} MiB of RAM, and the snapshot '
+            f'needs {ram}',
+            'Choose a larger one with --flavor.',
+        )
+    min_disk = int(image.get('min_disk') or 0)
+    if snapshot.kind is Kind.VOLUME:
+        for one in parts:
+            if one.is_root and one.status and one.size < min_disk:
+                yield _root_too_small(snapshot, one.size, min_disk)
+        return
+    size = max(image.get('size') or 0, image.get('virtual_size') or 0)
+    needed = max(min_disk, -(-size // GIB))
+    if wanted.root_size and wanted.root_size < needed:
+        yield Failure(
+            f'--boot-from-volume {wanted.root_size}: the snapshot needs '
+            f'{needed} GiB'
+        )
+    elif not wanted.root_size and 0 < flavor.disk < needed:
+        yield Failure(
+            f'flavor {name} has a root disk of {flavor.disk} GiB, and the '
+            f'snapshot needs {needed}',
+            'Choose a larger one with --flavor, or have a volume for a root '
+            f'disk with --boot-from-volume {needed}.',
+        )
+
+
+def _root_too_small(snapshot: Snapshot, size: int, min_disk: int) -> Failure:
+    """Nova writes the flavor's disk on it, and then refuses the volume."""
+    return Failure(
+        f'Nova would refuse {snapshot.label}: its min_disk is {min_disk} GiB, '
+        f'that of the flavor, and its root volume has {size}',
+        'This puts it right: openstack image set --min-disk '
+        f'{size} {snapshot.id}.',
+    )
+
+
+def quota_problems(
+    limits: Mapping[str, int],
+    volumes: Iterable[int],
+    wanted: Wanted,
+    flavor: Flavor,
+) -> Iterator[Failure]:
+    """Yield what the project's quotas have no room for.
+
+    :param limits: Nova's and Cinder's absolute ones; a service that was not
+        asked has none
+    :param volumes: GiB of each new volume of one server
+    """
+    sizes = list(volumes)
+    needs = (
+        (SERVERS, 1),
+        (CORES, flavor.vcpus),
+        (RAM, flavor.ram),
+        (VOLUMES, len(sizes)),
+        (GIGABYTES, sum(sizes)),
+    )
+    for (used_key, most_key, unit), each in needs:
+        used, most = limits.get(used_key, 0), limits.get(most_key, -1)
+        more = each * wanted.count
+        if most >= 0 and more and used + more > most:
+            yield Failure(
+                f'quota: the project has {used} of {most} {unit}, and this '
+                f'needs {more} more',
+                'Delete what is not needed, or ask for a higher quota.',
+            )
