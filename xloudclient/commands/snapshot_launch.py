@@ -83,13 +83,14 @@ class LaunchSnapshot(base.Guarded, server.CreateServer, Boundary):
         snapshot's server, unless they are named. Takes the options of
         "server create", but for those that name what to boot from. What
         would keep the server from starting is looked for first: exit code 1,
-        with a sentence for each reason. Example: openstack snapshot launch
-        --wait db-2026-03-18 db-copy"""
+        with a sentence for each reason."""
     )
+    example = 'openstack snapshot launch --wait db-2026-03-18 db-copy'
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         without: Any = super().get_parser(prog_name)
         self._parser: argparse.ArgumentParser = without.parser
+        self._parser.formatter_class = without.formatter_class
         _add_options(self._parser)
         return self._parser
 
