@@ -108,6 +108,8 @@ How to read the tables
 ``left behind``
     And whether the next run on the server cleared it. A report in the guest
     is what the supervisor did when nobody heard it: it tells the next run.
+    ``python -P -m`` is ours (``xloudclient.recording``): it writes the
+    evidence when the upload has ended, and then ends.
 
 """
 NOBODY = (
