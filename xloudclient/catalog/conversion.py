@@ -27,6 +27,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from xloudclient.catalog.properties import properties
 from xloudclient.catalog.snapshot import (
     BDM_V2,
     CONVERTED_FROM,
@@ -37,39 +38,6 @@ from xloudclient.catalog.snapshot import (
 from xloudclient.consistency.evidence import KEYS, SCHEMA, VOLUME_KEYS
 
 NAME_LENGTH = 255
-#: What Glance says of an image itself, or keeps for itself. The rest are
-#: properties. Source: the image schema, ``glance/schemas`` and
-#: ``glance/api/v2/images.py``.
-NO_PROPERTIES = frozenset(
-    (
-        'checksum',
-        'container_format',
-        'created_at',
-        'direct_url',
-        'disk_format',
-        'file',
-        'id',
-        'locations',
-        'min_disk',
-        'min_ram',
-        'name',
-        'os_hash_algo',
-        'os_hash_value',
-        'os_hidden',
-        'owner',
-        'protected',
-        'schema',
-        'self',
-        'size',
-        'status',
-        'stores',
-        'tags',
-        'updated_at',
-        'virtual_size',
-        'visibility',
-    )
-)
-RESERVED = 'os_glance_'
 #: What is true of the source's bytes or volumes alone.
 LEFT_BEHIND = ('block_device_mapping', 'bdm_v2', 'cinder_', 'img_signature')
 
@@ -230,16 +198,6 @@ def root_properties(
         'min_disk': max(root.size, snapshot.image.get('min_disk') or 0),
         'min_ram': snapshot.image.get('min_ram') or 0,
         'tags': snapshot.tags,
-    }
-
-
-def properties(image: Mapping[str, Any]) -> dict[str, str]:
-    """The custom properties of an image, as Glance sends it."""
-    return {
-        key: value
-        for key, value in image.items()
-        if key not in NO_PROPERTIES and not key.startswith(RESERVED)
-        if isinstance(value, str)
     }
 
 

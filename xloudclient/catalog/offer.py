@@ -15,7 +15,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from xloudclient.catalog.conversion import properties
+from xloudclient.catalog.properties import properties
 from xloudclient.catalog.snapshot import Kind, Snapshot
 from xloudclient.consistency.errors import Failure
 from xloudclient.consistency.text import printable

@@ -142,6 +142,8 @@ class Rules:
             return f'uploading ({snapshot.status})'
         if snapshot.is_shelved:
             return snapshot.why
+        if snapshot.converted_from:
+            return 'a copy that was made to be shared'
         if not snapshot.is_claimed:
             if not self.has_foreign:
                 return snapshot.why

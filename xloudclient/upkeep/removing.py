@@ -21,6 +21,8 @@ whatever point, is completed by asking for it again:
   has no bytes that could be in use; a volume snapshot may be.
 * image-backed: the image, which may be in use where servers share its blocks
   (Glance's RBD store), then the volume snapshots, which name it.
+* a copy that was converted: the images of its other disks, then the image,
+  which names them.
 """
 
 import dataclasses
@@ -126,9 +128,24 @@ class Removing:
                     raise
                 raise DeletedInPart(snapshot.id, str(error)) from error
         else:
+            self._remove_disk_images(snapshot)
             self._remove_image(snapshot)
             self._remove_parts(snapshot.id, parts, is_whole=False)
         return kept
+
+    def _remove_disk_images(self, snapshot: Snapshot) -> None:
+        """Delete the images of a converted snapshot's other disks."""
+        for image_id in snapshot.disk_images:
+            disk = self.finder.get(image_id)
+            # a mapping can be written by anybody
+            if not (disk and disk.is_own and disk.converted_from) or disk.kind:
+                continue
+            try:
+                self.cloud.images.delete(image_id)
+            except CloudError as error:
+                raise DeletedInPart(
+                    snapshot.id, f'image {image_id} is not deleted: {error}'
+                ) from error
 
     def _refuse(self, snapshot: Snapshot) -> None:
         """Raise if what the image says of itself is against it."""

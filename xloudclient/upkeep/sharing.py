@@ -14,25 +14,18 @@
 """Shares snapshots with other projects, and takes that back."""
 
 import dataclasses
-import shlex
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from xloudclient.catalog import conversion, offer
-from xloudclient.catalog.snapshot import Kind, Snapshot
-from xloudclient.cloud.copies import TemporaryVolumes
+from xloudclient.catalog import offer
+from xloudclient.catalog.snapshot import Snapshot
 from xloudclient.cloud.members import Members
 from xloudclient.cloud.projects import Projects
 from xloudclient.consistency.errors import CloudError, Failure
 from xloudclient.consistency.text import printable
-from xloudclient.local.clock import SystemClock
-from xloudclient.local.progress import Progress
-from xloudclient.local.signals import interruptible
-from xloudclient.upkeep import converting, finding, showing
+from xloudclient.upkeep import converting, finding
 from xloudclient.upkeep.converting import Converting
 from xloudclient.upkeep.finding import Finder
-from xloudclient.upkeep.showing import Showing
 
 PRIVATE, SHARED = 'private', 'shared'
 
@@ -47,11 +40,9 @@ class Sharing:
     """
 
     finder: Finder
-    showing: Showing
+    converting: Converting
     members: Members
     projects: Projects
-    volumes: TemporaryVolumes
-    verbosity: int
     domain: str | None = None
 
     def share(
@@ -66,12 +57,6 @@ class Sharing:
         """
         snapshot = self.finder.find(name_or_id)
         offer.check(snapshot)
-        if snapshot.visibility in offer.OPEN:
-            yield (
-                f'{snapshot.label} is {snapshot.visibility}: every project '
-                'can use it, it needs no sharing'
-            )
-            return
         wanted = {self._other(text): text for text in projects}
         if snapshot.volumes:
             if not convert:
@@ -80,7 +65,13 @@ class Sharing:
                     'With --convert, its disks are copied to images, and '
                     'these are shared.',
                 )
-            snapshot = self._converted(snapshot)
+            snapshot = self.converting.convert(snapshot)
+        if snapshot.visibility in offer.OPEN:
+            yield (
+                f'{snapshot.label} is {snapshot.visibility}: every project '
+                'can use it, it needs no sharing'
+            )
+            return
         yield from self._offer(snapshot, wanted)
         if seen := ', '.join(offer.seen_by_others(snapshot)):
             yield f'Recorded on it, and seen by the other project: {seen}'
@@ -160,7 +151,7 @@ class Sharing:
             )
         offered = {
             one.id: (one, self.members.statuses(one.id))
-            for one in (snapshot, *self._copies(snapshot))
+            for one in (snapshot, *self.converting.copies(snapshot))
             if one.visibility == SHARED
         }
         known = {id for _one, has in offered.values() for id in has}
@@ -175,12 +166,6 @@ class Sharing:
             yield f'{snapshot.label} is not shared with project {shown}'
         for one, has in offered.values():
             yield from self._withdraw(one, has, wanted)
-
-    def _copies(self, snapshot: Snapshot) -> Iterator[Snapshot]:
-        for image in converting.copies(
-            self.finder.images, snapshot.id, self.finder.reader
-        ):
-            yield Snapshot(image, self.finder.reader)
 
     def _withdraw(
         self, snapshot: Snapshot, known: dict[str, str], wanted: dict[str, str]
@@ -203,41 +188,8 @@ class Sharing:
         if snapshot.converted_from:
             yield (
                 'The copy is kept for the next time. This deletes it: '
-                f'openstack image delete {shlex.join(images)}'
+                f'openstack snapshot delete {snapshot.id}'
             )
-
-    def _converted(self, snapshot: Snapshot) -> Snapshot:
-        """Return the copy of a snapshot, making it if need be."""
-        parts = {}
-        for part in self.showing.parts(snapshot):
-            if part.status != 'available':
-                raise Failure(
-                    f'{snapshot.label} lacks volume snapshot {part.id}: it '
-                    f'is {part.status}'
-                )
-            parts[part.id] = (printable(part.device), part.size)
-        if snapshot.kind is Kind.VOLUME and not snapshot.root_volume:
-            raise Failure(f'{snapshot.label} names no root disk')
-        disks = conversion.disks(snapshot, parts)
-        progress, began = Progress(self.verbosity), time.monotonic()
-
-        def say(text: str) -> None:
-            elapsed = time.monotonic() - began
-            progress.step(snapshot.name, text, {'elapsed': elapsed})
-
-        with progress, interruptible(lambda: None) as interruption:
-            work = Converting(
-                self.finder.images,
-                self.volumes,
-                self.finder.reader,
-                SystemClock(interruption),
-                say,
-            )
-            copy_id = work.convert(snapshot, disks)
-        copy = self.finder.get(copy_id)
-        if copy is None:
-            raise Failure(f'the copy {copy_id} is gone')
-        return copy
 
 
 def _shown(project_id: str, text: str) -> str:
@@ -249,12 +201,11 @@ def _shown(project_id: str, text: str) -> str:
 
 def of(conn: Any, verbosity: int, domain: str | None) -> Sharing:
     """Make one for the project that a connection works in."""
+    finder = finding.of(conn)
     return Sharing(
-        finding.of(conn),
-        showing.of(conn),
+        finder,
+        converting.of(conn, finder, verbosity),
         Members(conn),
         Projects(conn),
-        TemporaryVolumes(conn),
-        verbosity,
         domain,
     )

@@ -304,7 +304,9 @@ class TestConvert(Sharing):
         said = self.tell('unshare', 'vol', NOBODY, self.other)
         for one in self.copies():
             self.assertEqual('private', one['visibility'])
-            self.assertIn(one['id'], said)
+        self.assertIn(f'openstack snapshot delete {copy["id"]}', said)
+        self.tell('delete', copy['id'])
+        self.assertEqual([], self.copies())
 
     def launch(self, image: str) -> Any:
         """A server of the other project, from an image, as its user would."""

@@ -88,6 +88,10 @@ class TestVerdicts(testtools.TestCase):
             ({'server': ''}, 'its server is not known'),
             ({'hours': -1}, 'in the future'),
             (
+                {'xloud_converted_from': 'another'},
+                'a copy that was made to be shared',
+            ),
+            (
                 {'xloud_consistency': 'crash'},
                 'its class is crash, not filesystem or higher',
             ),

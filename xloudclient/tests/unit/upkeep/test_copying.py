@@ -21,8 +21,9 @@ import testtools
 from xloudclient.catalog.conversion import Disk
 from xloudclient.catalog.snapshot import Snapshot
 from xloudclient.consistency.errors import CloudError, Failure, ReplyLost
-from xloudclient.upkeep import converting
-from xloudclient.upkeep.converting import Converting, DiskCopy
+from xloudclient.upkeep import copying
+from xloudclient.upkeep.copying import DiskCopy
+from xloudclient.upkeep.workshop import Workshop
 
 VOLUME = {'id': 'volume', 'status': 'available'}
 QUEUED = {'id': 'image', 'status': 'queued', 'xloud_image': 'volume'}
@@ -50,10 +51,14 @@ class FakeCinder:
     def __init__(self, *volumes, stays=False):
         self.volumes = list(volumes)
         self.stays = stays
-        self.uploads = 0
+        self.uploads = self.made = 0
 
     def of(self, source):
         return self.volumes
+
+    def make(self, source, size, is_image):
+        self.made += 1
+        raise ReplyLost('500')
 
     def upload(self, volume_id, name, properties):
         self.uploads += 1
@@ -85,14 +90,14 @@ class FakeGlance:
 
 
 class TestFailures(testtools.TestCase):
-    def make(self, cinder, glance, others=()):
-        self.said = []
-        work = Converting(
-            glance, cinder, 'owner', FakeClock(), self.said.append
-        )
+    def copy(self, cinder, glance, others=()):
+        said = []
+        shop = Workshop(glance, cinder, FakeClock(), 'owner', said.append)
         source = Snapshot({'id': 'snapshot', 'name': 'db'})
-        disk = Disk('source', '/dev/vdb', 1)
-        copy = DiskCopy(work, source, disk, others)
+        return DiskCopy(shop, source, Disk('source', '/dev/vdb', 1), others)
+
+    def make(self, cinder, glance, others=()):
+        copy = self.copy(cinder, glance, others)
         return self.assertRaises(Failure, copy.make)
 
     def test_an_encrypted_volume_is_not_uploaded(self):
@@ -121,7 +126,36 @@ class TestFailures(testtools.TestCase):
 
     def test_replies_may_be_lost_for_a_while_but_not_for_ever(self):
         cinder = FakeCinder({'id': 'volume', 'status': 'error'})
-        few = FakeGlance(lost=converting.MOST_LOST)
+        few = FakeGlance(lost=copying.MOST_LOST)
         self.assertIn('the volume is error', str(self.make(cinder, few)))
-        many = FakeGlance(lost=converting.MOST_LOST + 1)
+        many = FakeGlance(lost=copying.MOST_LOST + 1)
         self.assertIn('503', str(self.make(cinder, many)))
+
+    def test_a_volume_is_not_asked_for_for_ever(self):
+        cinder = FakeCinder()
+        failure = self.make(cinder, FakeGlance())
+        self.assertIn('500', str(failure))
+        self.assertEqual(copying.MOST_REQUESTS, cinder.made)
+
+    def test_nothing_is_deleted_that_is_not_seen_to_be_unfinished(self):
+        """A copy that was finished does not go when Cinder falls silent."""
+
+        class Silent(FakeCinder):
+            def of(self, source):
+                if glance.updated:
+                    raise ReplyLost('503')
+                return super().of(source)
+
+        class Updated(FakeGlance):
+            updated = False
+
+            def get(self, image_id):
+                return self.images[0]
+
+            def update(self, image_id, properties, dropped):
+                self.updated = True
+
+        glance = Updated({**QUEUED, 'status': 'active'})
+        copy = self.copy(Silent(VOLUME), glance)
+        self.assertEqual('image', copy.make())
+        self.assertEqual(1, len(glance.images))
