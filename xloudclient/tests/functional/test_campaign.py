@@ -78,12 +78,20 @@ class TableTest(testtools.TestCase):
     def test_the_page_counts_what_must_not_be_and_shows_it_in_bold(self):
         well = Observation('held', 'SIGINT', code=130, freed=0.5)
         bad = Observation('held', 'SIGTERM', code=0, blocked=('mysql',))
-        page = table.render({(o.phase, o.fault): o for o in (well, bad)})
+        page = table.render([well, bad])
         self.assertIn('2 of ', page)
         self.assertIn('; 1 of them is bad', page)
         self.assertIn('     - **0**\n', page)
         self.assertIn('     - nothing. **HELD: mysql can not write', page)
         self.assertIn('   * - held\n     - 0.5 s\n     - 130\n', page)
+
+    def test_the_page_tells_of_cells_that_were_bad_at_first(self):
+        bad = Observation('held', 'SIGINT', code=6)
+        well = Observation('held', 'SIGINT', code=130)
+        page = table.render([bad, well])
+        self.assertIn('none of them are bad', page)
+        self.assertIn('* held, SIGINT: 2 tries, 1 of the earlier', page)
+        self.assertNotIn('tries', table.render([well]))
 
     def test_every_cell_of_the_fast_part_is_in_the_table(self):
         for phase, fault in FAST:

@@ -61,12 +61,12 @@ def _results() -> pathlib.Path:
     return pathlib.Path(cache, 'xloudclient', 'campaign.jsonl')
 
 
-def read(path: pathlib.Path) -> dict[Key, Observation]:
-    """Return the latest result of each cell."""
+def read(path: pathlib.Path) -> list[Observation]:
+    """Return all results, in the order in which they were had."""
     if not path.exists():
-        return {}
-    found = (json.loads(one) for one in path.read_text().splitlines())
-    return {(one['phase'], one['fault']): Observation.of(one) for one in found}
+        return []
+    lines = path.read_text().splitlines()
+    return [Observation.of(json.loads(one)) for one in lines]
 
 
 def keep(path: pathlib.Path, seen: Observation) -> None:
@@ -112,16 +112,18 @@ def run(stage: Stage, key: Key) -> Observation:
 def main() -> int:
     """Run what is wanted; 1 if anything is not as promised."""
     options = _options()
-    results = read(options.results)
+    tries = read(options.results)
+    results = {(one.phase, one.fault): one for one in tries}
     todo = sorted(wanted(options, set(results)), key=_length)
     if todo:
         with Stage() as stage:
             for number, key in enumerate(todo, 1):
                 print(f'{number}/{len(todo)}', end=' ')
                 results[key] = run(stage, key)
+                tries.append(results[key])
                 keep(options.results, results[key])
     options.table.parent.mkdir(parents=True, exist_ok=True)
-    options.table.write_text(table.render(results), encoding='utf-8')
+    options.table.write_text(table.render(tries), encoding='utf-8')
     return int(
         any(
             judge.problems(seen, faults.BY_NAME[seen.fault])

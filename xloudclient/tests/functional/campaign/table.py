@@ -13,7 +13,7 @@
 """The page of the documentation: an overview, and a table for each fault."""
 
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from xloudclient.tests.functional.campaign import judge
 from xloudclient.tests.functional.campaign.fault import Fault
@@ -122,13 +122,15 @@ LEAVES = (
 )
 
 
-def render(results: Results) -> str:
+def render(tries: Sequence[Observation]) -> str:
     """Return the page.
 
-    :param results: by phase and fault
+    :param tries: all results in order; of a cell the last one counts
     """
+    results = {(one.phase, one.fault): one for one in tries}
     parts = [HEAD, PHASES_HEAD, *_phases()]
-    parts += [OVERVIEW.format(summary=_summary(results)), *_overview(results)]
+    summary = f'{_summary(results)}{_tried_again(tries)}'
+    parts += [OVERVIEW.format(summary=summary), *_overview(results)]
     parts.append(DETAILS)
     for group in dict.fromkeys(fault.group for fault in FAULTS):
         parts.append(f'{group}\n{"=" * len(group)}\n\n')
@@ -162,6 +164,34 @@ def _summary(results: Results) -> str:
         'the fault at most.',
         WIDTH,
     )
+
+
+def _tried_again(tries: Sequence[Observation]) -> str:
+    """Tell of the cells that were bad in a try before their last one."""
+    faults = {one.name: one for one in FAULTS}
+    last = {(one.phase, one.fault): one for one in tries}
+    lines = []
+    for cell, result in last.items():
+        of_cell = [one for one in tries if (one.phase, one.fault) == cell]
+        bad = [
+            problem
+            for one in of_cell
+            if one is not result and one.fault in faults
+            for problem in judge.problems(one, faults[one.fault])
+        ]
+        if bad:
+            what = '; '.join(sorted(set(bad)))
+            lines.append(
+                textwrap.fill(
+                    f'* {cell[0]}, {cell[1]}: {len(of_cell)} tries, '
+                    f'{len(bad)} of the earlier ones bad ({what})',
+                    WIDTH,
+                    subsequent_indent='  ',
+                )
+            )
+    if not lines:
+        return ''
+    return '\n\nOf these cells an earlier try was bad:\n\n' + '\n'.join(lines)
 
 
 def _overview(results: Results) -> Iterator[str]:
