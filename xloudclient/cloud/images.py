@@ -26,6 +26,7 @@ from urllib import parse
 from openstack import connection
 from openstack import exceptions as sdk_exceptions
 
+from xloudclient.cloud.compute import is_uuid
 from xloudclient.cloud.errors import translated
 from xloudclient.consistency import evidence
 
@@ -41,7 +42,12 @@ class Images:
         self._conn = conn
 
     def get(self, image_id: str) -> dict[str, Any] | None:
-        """Return the image's JSON, None if it is gone."""
+        """Return the image's JSON, None if it is gone.
+
+        What is no ID may be another path: metadata is written by anybody.
+        """
+        if not is_uuid(image_id):
+            return None
         with translated():
             response = self._conn.image.get(f'/images/{image_id}')
             if response.status_code == 404:

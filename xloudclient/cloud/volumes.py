@@ -20,6 +20,7 @@ from typing import Any
 from openstack import connection
 from openstack import exceptions as sdk_exceptions
 
+from xloudclient.cloud.compute import is_uuid
 from xloudclient.cloud.errors import translated
 from xloudclient.consistency.checks.cloud import VolumeDetails
 from xloudclient.consistency.errors import CloudError, Refused, ReplyLost
@@ -123,7 +124,12 @@ class VolumeSnapshots:
         )
 
     def get(self, snapshot_id: str) -> dict[str, Any] | None:
-        """Return the snapshot's JSON, None if it is gone."""
+        """Return the snapshot's JSON, None if it is gone.
+
+        What is no ID may be another path: mappings are written by anybody.
+        """
+        if not is_uuid(snapshot_id):
+            return None
         with translated():
             response = self._conn.block_storage.get(
                 f'/snapshots/{snapshot_id}'

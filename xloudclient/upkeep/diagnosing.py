@@ -76,7 +76,10 @@ class Diagnosing:
                     'Of a snapshot that failed nothing is left: diagnose '
                     'its server.',
                 ) from None
-        return found
+        return [
+            dataclasses.replace(one.printable(), check=printable(one.check))
+            for one in found
+        ]
 
     def of_snapshot(self, snapshot: Snapshot) -> Iterator[Finding]:
         """Say what is wrong with a snapshot."""
@@ -106,7 +109,7 @@ class Diagnosing:
         status = found['status']
         message = ''
         if status.startswith('error'):
-            message = self.cloud.volumes.user_message(part_id)
+            message = self.cloud.volumes.user_message(part_id).rstrip('.')
         return Part(part_id, status, message)
 
     def of_server(self, found: Mapping[str, Any]) -> Iterator[Finding]:
