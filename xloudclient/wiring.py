@@ -52,7 +52,7 @@ from xloudclient.local.journal import FileJournal, runs_folder
 from xloudclient.local.progress import Progress
 from xloudclient.local.rendezvous import Rendezvous
 from xloudclient.local.runs import forget_groups
-from xloudclient.local.signals import Interruption, interruptible
+from xloudclient.local.signals import Interruption, interruptible, join
 from xloudclient.local.turns import Turns
 from xloudclient.planning import planner, profiled, steps
 from xloudclient.planning.checking import Checker
@@ -129,8 +129,7 @@ class Wired:
             ]
             for thread in threads:
                 thread.start()
-            for thread in threads:
-                thread.join()
+            join(threads)
         forget_groups(runs_folder(os.environ))
         return [self._outcomes[one.plan.target.id] for one in self._prepared]
 

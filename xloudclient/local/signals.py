@@ -22,10 +22,14 @@ import os
 import select
 import signal
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any
 
+#: A signal that comes between Python's last look for one and the system call
+#: is handled only when that returns.
+UNHEARD_SECONDS = 0.5
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -65,9 +69,20 @@ def readable(files: list[Any], seconds: float) -> list[int]:
     poll = select.poll()
     for file in files:
         poll.register(file, select.POLLIN)
-    # rounded up: a wait of less than it was asked for would be a busy loop
-    milliseconds = int(max(seconds, 0) * 1000 + 0.999)
-    return [descriptor for descriptor, _ in poll.poll(milliseconds)]
+    end = time.monotonic() + seconds
+    while True:
+        remaining = min(max(end - time.monotonic(), 0), UNHEARD_SECONDS)
+        # rounded up: a wait of less than it was asked for would be a busy loop
+        found = poll.poll(int(remaining * 1000 + 0.999))
+        if found or time.monotonic() >= end:
+            return [descriptor for descriptor, _ in found]
+
+
+def join(threads: Iterable[threading.Thread]) -> None:
+    """Wait for threads in the main thread, which has to hear signals."""
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(UNHEARD_SECONDS)
 
 
 @contextlib.contextmanager

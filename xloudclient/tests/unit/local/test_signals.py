@@ -59,6 +59,36 @@ class TestInterruption(SignalsTestCase):
             self.assertLess(time.monotonic() - began, 5)
             timer.join()
 
+    def test_a_signal_that_ends_no_system_call_ends_a_wait(self):
+        """As one that comes just before it: here another thread takes it."""
+
+        def kill():
+            time.sleep(0.02)
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+        with signals.interruptible(self.again.release) as interruption:
+            thread = threading.Thread(target=kill)
+            thread.start()
+            began = time.monotonic()
+            self.assertTrue(interruption.wait(10))
+            self.assertLess(time.monotonic() - began, 5)
+            thread.join()
+
+    def test_so_is_one_that_comes_while_threads_are_waited_for(self):
+        with signals.interruptible(self.again.release) as interruption:
+            thread = threading.Thread(target=interruption.wait, args=(10,))
+            killer = threading.Thread(
+                target=lambda: signal.pthread_kill(
+                    threading.get_ident(), signal.SIGTERM
+                )
+            )
+            thread.start()
+            killer.start()
+            began = time.monotonic()
+            signals.join([thread, killer])
+            self.assertLess(time.monotonic() - began, 5)
+        self.assertEqual(signal.SIGTERM, interruption.signal_number)
+
     def test_all_threads_see_it(self):
         interruption = signals.Interruption()
         interruption.set(signal.SIGTERM)
