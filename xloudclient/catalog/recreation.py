@@ -14,44 +14,12 @@
 
 from collections.abc import Iterator
 
+from xloudclient.catalog.properties import properties
 from xloudclient.catalog.snapshot import Snapshot
 
-#: What Glance says of an image itself, and nobody sets; or what is an option
-#: of its own below. Source: the image schema, ``glance/schemas``.
-NOT_PROPERTIES = frozenset(
-    (
-        'checksum',
-        'container_format',
-        'created_at',
-        'direct_url',
-        'disk_format',
-        'file',
-        'id',
-        'locations',
-        'min_disk',
-        'min_ram',
-        'name',
-        'os_hash_algo',
-        'os_hash_value',
-        'os_hidden',
-        'owner',
-        # Nova's; the client takes it for the owner (openstack/image/v2/
-        # image.py, SDK 4.22), and Glance refuses another project's
-        'owner_id',
-        'protected',
-        'schema',
-        'self',
-        'size',
-        'status',
-        'stores',
-        'tags',
-        'updated_at',
-        'virtual_size',
-        'visibility',
-    )
-)
-#: Names that Glance keeps for itself and refuses.
-RESERVED = 'os_glance_'
+#: Nova's; the client takes it for the owner (openstack/image/v2/image.py, SDK
+#: 4.22), and Glance refuses another project's.
+OWNER_ID = 'owner_id'
 
 
 def words(snapshot: Snapshot, path: str) -> list[str]:
@@ -82,7 +50,6 @@ def _option(name: str, value: object) -> tuple[str, ...]:
 
 
 def _properties(snapshot: Snapshot) -> Iterator[str]:
-    for key, value in sorted(snapshot.image.items()):
-        if key in NOT_PROPERTIES or key.startswith(RESERVED) or not value:
-            continue
-        yield from ('--property', f'{key}={value}')
+    for key, value in sorted(properties(snapshot.image).items()):
+        if value and key != OWNER_ID:
+            yield from ('--property', f'{key}={value}')
