@@ -55,7 +55,10 @@ class Offers:
                 f'{self.finder.reader} shares it so that it can be.'
             )
         else:
-            yield f'Next: openstack snapshot launch {snapshot.id} NAME'
+            yield (
+                'Next: openstack snapshot launch --flavor FLAVOR '
+                f'{snapshot.id} NAME'
+            )
 
     def reject(self, name_or_id: str) -> Iterator[str]:
         """Reject a snapshot: it is not in this project's lists.
