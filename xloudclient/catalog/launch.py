@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from xloudclient.catalog.snapshot import Snapshot
+from xloudclient.catalog.snapshot import Device, Snapshot
 
 DEVICE = re.compile(r'/dev/[a-z0-9/]{1,250}')
 #: What of Nova's mapping a request for the same volume repeats.
@@ -54,10 +54,10 @@ class Source:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Part:
-    """A volume snapshot that a volume of the new server is made from.
+    """A volume snapshot, or an image, that a volume is made from.
 
     :param device: e.g. ``/dev/vdb``; '' leaves it to Nova
-    :param status: Cinder's; '' if this project can't see it
+    :param status: Cinder's or Glance's; '' if this project can't see it
     :param size: GiB
     :param is_ours: whether it says itself that it belongs to the snapshot
     :param entry: what Nova's mapping says of it; empty if it is not there
@@ -70,10 +70,16 @@ class Part:
     is_root: bool = False
     is_ours: bool = True
     entry: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    is_image: bool = False
 
     @property
     def label(self) -> str:
-        return f'volume snapshot {self.id} ({self.device or "no device"})'
+        what = 'image' if self.is_image else 'volume snapshot'
+        return f'{what} {self.id} ({self.device or "no device"})'
+
+    @property
+    def is_ready(self) -> bool:
+        return self.status == ('active' if self.is_image else 'available')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -154,6 +160,21 @@ def part(
     )
 
 
+def disk_image(one: Device, found: Mapping[str, Any] | None) -> Part:
+    """Describe the image of a further disk of a converted snapshot.
+
+    :param found: as Glance sends it; None if it can't be seen
+    """
+    return Part(
+        one.image_id,
+        one.name if DEVICE.fullmatch(one.name) else '',
+        str((found or {}).get('status', '')),
+        one.size or 0,
+        entry=one.entry,
+        is_image=True,
+    )
+
+
 def in_order(parts: Iterable[Part]) -> tuple[Part, ...]:
     """Sort by device: libvirt gives names by order, and hears of no other.
 
@@ -177,11 +198,14 @@ def root_volume(snapshot: Snapshot, wanted: Wanted) -> dict[str, Any]:
 def block_device(one: Part, wanted: Wanted) -> dict[str, Any]:
     """What Nova is asked for, as ``block_device_mapping_v2`` has it.
 
-    The image of a volume-backed snapshot has entries of its own; one with
+    The image of such a snapshot may have entries of its own; one with
     the same device replaces them (``_merge_bdms_lists`` in
     ``nova/compute/api.py``), and one with ``no_device`` leaves them out.
     """
-    kind = {'source_type': 'snapshot', 'destination_type': 'volume'}
+    kind = {
+        'source_type': 'image' if one.is_image else 'snapshot',
+        'destination_type': 'volume',
+    }
     if not (wanted.with_data or one.is_root):
         return {**kind, 'device_name': one.device, 'no_device': True}
     is_deleted = one.entry.get('delete_on_termination')

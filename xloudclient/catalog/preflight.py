@@ -23,8 +23,6 @@ from xloudclient.catalog.snapshot import GIB, Kind, Snapshot
 from xloudclient.consistency.errors import Failure
 from xloudclient.consistency.text import printable
 
-AVAILABLE = 'available'
-
 #: The limits of Nova and Cinder: what is used, the most, and its unit.
 SERVERS = ('totalInstancesUsed', 'maxTotalInstances', 'servers')
 CORES = ('totalCoresUsed', 'maxTotalCores', 'cores')
@@ -59,11 +57,13 @@ def check_ready(snapshot: Snapshot, wanted: Wanted) -> None:
 def part_problems(
     snapshot: Snapshot, parts: Sequence[Part], wanted: Wanted
 ) -> Iterator[Failure]:
-    """Yield what is wrong with its volume snapshots.
+    """Yield what is wrong with what its volumes are made from.
 
-    :param parts: all of a volume-backed one; else those that are wanted
+    :param parts: all that are in Nova's mapping, and of those that are not
+        the ones that are wanted
     """
-    if not snapshot.is_own and not all(one.status for one in parts):
+    unseen = [one for one in parts if not (one.status or one.is_image)]
+    if unseen and not snapshot.is_own:
         yield _not_shared(snapshot)
         return
     for one in parts:
@@ -105,7 +105,10 @@ def _of_part(snapshot: Snapshot, one: Part) -> Iterator[Failure]:
         else '--no-data-volumes launches it without its data volumes.'
     )
     if not one.status:
-        yield Failure(f'{one.label} is gone', without)
+        gone = 'is gone'
+        if one.is_image and not snapshot.is_own:
+            gone += ', or is not shared with this project'
+        yield Failure(f'{one.label} {gone}', without)
     elif not one.is_ours:
         yield Failure(
             f'{one.label}, which {snapshot.label} names, does not say that '
@@ -114,8 +117,8 @@ def _of_part(snapshot: Snapshot, one: Part) -> Iterator[Failure]:
         )
     elif one.status == 'creating':
         yield Failure(f'{one.label} is still being made', 'Try again later.')
-    elif one.status != AVAILABLE:
-        yield Failure(f'{one.label} is {one.status}, not available', without)
+    elif not one.is_ready:
+        yield Failure(f'{one.label} is {one.status}', without)
 
 
 def flavor_problems(

@@ -107,14 +107,14 @@ class Launching:
         )
 
     def _parts(self, snapshot: Snapshot, wanted: Wanted) -> Iterator[Part]:
-        if snapshot.kind is Kind.VOLUME:
-            for one in snapshot.devices:
-                if one.snapshot_id:
-                    found = self.volumes.get(one.snapshot_id)
-                    yield launch.part(
-                        one.snapshot_id, found, snapshot, one.entry
-                    )
-        elif wanted.with_data:
+        for one in snapshot.devices:
+            if one.snapshot_id:
+                found = self.volumes.get(one.snapshot_id)
+                yield launch.part(one.snapshot_id, found, snapshot, one.entry)
+            elif one.image_id:
+                image = self.finder.images.get(one.image_id)
+                yield launch.disk_image(one, image)
+        if wanted.with_data:
             for part_id in snapshot.data_volumes:
                 found = self.volumes.get(part_id)
                 yield launch.part(part_id, found, snapshot)

@@ -56,8 +56,8 @@ class Offers:
             )
         else:
             yield (
-                f'Next: openstack snapshot launch {snapshot.id} NAME '
-                '--flavor FLAVOR'
+                'Next: openstack snapshot launch --flavor FLAVOR '
+                f'{snapshot.id} NAME'
             )
 
     def reject(self, name_or_id: str) -> Iterator[str]:

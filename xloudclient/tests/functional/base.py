@@ -31,6 +31,8 @@ from typing import Any
 import fixtures
 import testtools
 from openstackclient import shell
+from openstackclient.common import clientmanager
+from osc_lib.clientmanager import ClientCache
 
 from xloudclient.tests.cloud import fixture
 
@@ -79,6 +81,7 @@ class FunctionalTestCase(testtools.TestCase):
     def openstack(self, *words: str, **environ: str) -> Result:
         """Run a command in this process, through the real shell."""
         streams = {'stdout': io.StringIO(), 'stderr': io.StringIO()}
+        forget_clients()
         handlers = logging.root.handlers[:]
         with (
             fixtures.MonkeyPatch('os.environ', self.environ(**environ)),
@@ -198,3 +201,14 @@ class FunctionalTestCase(testtools.TestCase):
                 return path.read_text()
             time.sleep(0.02)
         raise AssertionError(f'{path} did not appear')
+
+
+def forget_clients() -> None:
+    """Have the next command make its own clients.
+
+    osc-lib keeps them with the class: those of the first user in a process.
+    """
+    for place in clientmanager.ClientManager.__mro__:
+        for one in vars(place).values():
+            if isinstance(one, ClientCache):
+                one._handle = None

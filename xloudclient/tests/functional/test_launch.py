@@ -256,18 +256,10 @@ class TestRefusals(LaunchTestCase):
 
 
 class TestOtherProject(LaunchTestCase):
-    def openstack(self, *words: str, **environ: str) -> base.Result:
-        """Run a command in a process of its own.
-
-        In one process, osc-lib keeps the clients of the first user
-        (``osc_lib.clientmanager.ClientCache``).
-        """
-        process = self.start(*words, **environ)
-        streams = process.communicate(timeout=base.PATIENCE_SECONDS)
-        return base.Result(process.returncode, *streams)
-
     def test_a_shared_image_and_its_volumes(self):
         server = self.place.server(data_volumes=1)
+        self.write(server, b'before')
+        before = self.read(server.id)
         snapshot = self.snap(server, '--data-volumes')
         other = self.cloud.connection('other')
         images = self.conn().image
@@ -284,6 +276,23 @@ class TestOtherProject(LaunchTestCase):
         made = self.launch(snapshot, 'theirs', *words)
         self.assertEqual('ACTIVE', made['status'])
         self.assertEqual(other.current_project_id, made['project_id'])
+
+        # what the refusal says that its owner can do
+        self.user = 'demo'
+        result = self.openstack(
+            'snapshot', 'share', '--convert', snapshot,
+            other.current_project_id,
+        )  # fmt: skip
+        self.assertEqual(0, result.code, result.stderr)
+        [copy] = re.findall(r'snapshot accept (\S+)', result.stderr)
+        self.user = 'other'
+        words = ('--flavor', 'm1.tiny', '--network', 'net', '--wait')
+        made = self.launch(copy, 'whole', *words, '--delete-on-termination')
+        self.assertEqual(before, self.read(made['id']))
+        [volume] = self.volumes(made['id']).values()
+        self.assertTrue(volume.delete_on_termination)
+        made = self.launch(copy, 'alone', *words, '--no-data-volumes')
+        self.assertEqual({}, self.volumes(made['id']))
 
 
 class TestWaiting(LaunchTestCase):

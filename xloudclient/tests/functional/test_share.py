@@ -97,7 +97,9 @@ class TestShare(Sharing):
         self.assertNotIn(image, self.listed())
 
         said = self.tell('accept', 'plain', user='other')
-        self.assertIn(f'openstack snapshot launch {image} NAME --flavor', said)
+        self.assertIn(
+            f'openstack snapshot launch --flavor FLAVOR {image} NAME', said
+        )
         self.assertIn(image, self.listed())
         self.tell('accept', 'plain', user='other')
         said = self.tell('share', 'plain', self.other)

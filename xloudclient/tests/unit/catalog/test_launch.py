@@ -16,7 +16,7 @@ import testtools
 
 from xloudclient.catalog import launch
 from xloudclient.catalog.launch import Part, Source, Wanted
-from xloudclient.catalog.snapshot import Snapshot
+from xloudclient.catalog.snapshot import Device, Snapshot
 
 IMAGE = {
     'id': 'a',
@@ -95,6 +95,16 @@ class TestPart(testtools.TestCase):
         self.assertTrue(part.is_root)
         self.assertTrue(part.is_ours)
         self.assertEqual('', part.status)
+
+    def test_a_converted_one_names_images(self):
+        entry = {'image_id': 'i', 'device_name': '/dev/vdb'}
+        device = Device('/dev/vdb', '', 4, image_id='i', entry=entry)
+        part = launch.disk_image(device, {'status': 'active'})
+        self.assertTrue(part.is_ready)
+        asked = launch.block_device(part, Wanted())
+        self.assertEqual('image', asked['source_type'])
+        self.assertEqual(('i', 4), (asked['uuid'], asked['volume_size']))
+        self.assertFalse(launch.disk_image(device, None).is_ready)
 
     def test_they_are_in_the_order_of_devices(self):
         names = ['/dev/vdaa', '/dev/vdc', '/dev/vdb', '/dev/vda']

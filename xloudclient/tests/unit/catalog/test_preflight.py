@@ -77,7 +77,7 @@ class TestSnapshot(testtools.TestCase):
     def test_volume_snapshots_that_are_not_available(self):
         for status, text in (
             ('creating', 'still being made. Try again later.'),
-            ('error', 'is error, not available. --no-data-volumes'),
+            ('error', 'is error. --no-data-volumes'),
             ('', 'is gone. --no-data-volumes'),
         ):
             [found] = self.of(Part('y', '/dev/vdb', status, 1))
@@ -106,6 +106,16 @@ class TestSnapshot(testtools.TestCase):
         self.assertIn('--no-data-volumes', text)
         [text] = self.of(unseen, reader='q', **VOLUME_BACKED)
         self.assertNotIn('--no-data-volumes', text)
+
+    def test_the_images_of_a_converted_one(self):
+        def disk(status: str) -> Part:
+            return Part('z', '/dev/vdb', status, 1, is_image=True)
+
+        self.assertEqual([], self.of(disk('active'), reader='q'))
+        [text] = self.of(disk(''), reader='q')
+        self.assertIn('image z (/dev/vdb) is gone, or is not shared', text)
+        [text] = self.of(disk('deactivated'), reader='q')
+        self.assertIn('is deactivated', text)
 
 
 class TestFlavor(testtools.TestCase):
