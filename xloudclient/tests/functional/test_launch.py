@@ -279,6 +279,7 @@ class TestOtherProject(LaunchTestCase):
 
         # what the refusal says that its owner can do
         self.user = 'demo'
+        self.addCleanup(self.remove_copies)
         result = self.openstack(
             'snapshot', 'share', '--convert', snapshot,
             other.current_project_id,
@@ -293,6 +294,13 @@ class TestOtherProject(LaunchTestCase):
         self.assertTrue(volume.delete_on_termination)
         made = self.launch(copy, 'alone', *words, '--no-data-volumes')
         self.assertEqual({}, self.volumes(made['id']))
+
+    def remove_copies(self) -> None:
+        """Delete the images that were made by --convert."""
+        images = self.cloud.connection('demo').image
+        for one in images.get('/images').json()['images']:
+            if one.get('xloud_converted_from'):
+                images.delete_image(one['id'])
 
 
 class TestWaiting(LaunchTestCase):
