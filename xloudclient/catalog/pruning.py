@@ -177,7 +177,8 @@ def verdicts(
 
     :param now: UTC; see :func:`.retention.reasons_to_keep`
     """
-    everyone = list(candidates)
+    # one that is listed twice must not count twice
+    everyone = list({one.snapshot.id: one for one in candidates}.values())
     decided: dict[str, Verdict] = {}
     servers: dict[str, list[Candidate]] = {}
     for one in everyone:

@@ -41,6 +41,8 @@ class Query:
     :param reader: the project that looks
     :param consistency: this class or a higher one
     :param since: created then or later; ``before`` is exclusive
+    :param until: what was created in that second (as Glance writes it), or
+        before it; the second is part of it
     :param shared: those that other projects offered to the reader, or that
         it accepted, instead of an owner's
     :param hidden: those that are hidden from lists, instead
@@ -58,6 +60,7 @@ class Query:
     group_id: str = ''
     since: datetime.datetime | None = None
     before: datetime.datetime | None = None
+    until: str = ''
     shared: bool = False
     hidden: bool = False
 
@@ -98,6 +101,8 @@ class Query:
 
     def _created_at(self) -> str:
         """Glance takes one bound; a list stops at the other by itself."""
+        if self.until:
+            return f'lte:{self.until}'
         if self.before:
             return f'lt:{_written(self.before)}'
         return f'gte:{_written(self.since)}' if self.since else ''
@@ -121,6 +126,8 @@ class Query:
         if self.shared and snapshot.project_id == self.reader:
             return False
         if self.server_id and snapshot.server_id != self.server_id:
+            return False
+        if self.before and moment(snapshot.created_at) >= self.before:
             return False
         if self.run_id and snapshot.run_id != self.run_id:
             return False

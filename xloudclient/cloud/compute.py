@@ -67,13 +67,15 @@ class Servers:
         body: dict[str, Any] = response.json()
         return body
 
-    def find(self, name_or_id: str) -> dict[str, Any]:
+    def find(
+        self, name_or_id: str, all_projects: bool = False
+    ) -> dict[str, Any]:
         """Return the server's JSON.
 
         :raises Failure: there is none, or several have that name
         """
         with translated():
-            found = list(self._matching(name_or_id))
+            found = list(self._matching(name_or_id, all_projects))
         if not found:
             raise Failure(f'there is no server {name_or_id!r}')
         if len(found) > 1:
@@ -84,26 +86,31 @@ class Servers:
             )
         return found[0]
 
-    def _matching(self, name_or_id: str) -> Iterator[dict[str, Any]]:
+    def _matching(
+        self, name_or_id: str, all_projects: bool
+    ) -> Iterator[dict[str, Any]]:
         if is_uuid(name_or_id):
             server = self.get(name_or_id)
             if server is not None:
                 yield server
                 return
         # Nova takes the name as a pattern that may match anywhere.
-        body = self._get('/servers/detail', name=_literal(name_or_id))
+        params = {'name': _literal(name_or_id)}
+        if all_projects:
+            params['all_tenants'] = 'true'
+        body = self._get('/servers/detail', **params)
         for server in body['servers']:
             if server['name'] == name_or_id:
                 yield server
 
     def get(self, server_id: str) -> dict[str, Any] | None:
         """Return the server's JSON, None if it is gone."""
-        try:
-            server: dict[str, Any] = self._get(f'/servers/{server_id}')[
-                'server'
-            ]
-        except sdk_exceptions.NotFoundException:
-            return None
+        with translated():
+            try:
+                body = self._get(f'/servers/{server_id}')
+            except sdk_exceptions.NotFoundException:
+                return None
+        server: dict[str, Any] = body['server']
         return server
 
     def names(self, all_projects: bool = False) -> dict[str, str]:

@@ -32,6 +32,8 @@ from xloudclient.consistency import evidence
 
 #: As many as Glance sends at once (``api_limit_max``).
 PAGE = 1000
+#: So that a URL with as many does not get too long.
+IDS_AT_ONCE = 50
 PATCH = 'application/openstack-images-v2.1-json-patch'
 
 
@@ -55,6 +57,15 @@ class Images:
             sdk_exceptions.raise_from_response(response)
             image: dict[str, Any] = response.json()
             return image
+
+    def existing(self, ids: Sequence[str]) -> set[str]:
+        """Return those of some IDs that there are images of (not hidden)."""
+        found: set[str] = set()
+        for begin in range(0, len(ids), IDS_AT_ONCE):
+            asked = ','.join(ids[begin : begin + IDS_AT_ONCE])
+            images = self.pages({'id': f'in:{asked}'})
+            found.update(one['id'] for one in images)
+        return found
 
     def pages(
         self, filters: Mapping[str, str | list[str]]

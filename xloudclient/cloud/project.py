@@ -133,15 +133,36 @@ class OpenStack:
 
         Of one whose image is gone, the parts; its ID is '' then.
 
-        What a launched copy of it handed on to later images names another
-        server (``instance_uuid``), so it is not found.
+        Anybody can write properties. Ours is this project's, claims nothing
+        (each request says so) or itself, and its parts are of the volumes
+        that the run was to capture.
         """
-        found = self.images.matching(xloud_run=run_id, instance_uuid=server_id)
-        image = found[0] if found else {'id': ''}
-        parts = mapped_snapshots(image) or self.volumes.of_run(run_id, volumes)
-        if not found and not parts:
+        found = [
+            image
+            for image in self.images.matching(
+                xloud_run=run_id,
+                instance_uuid=server_id,
+                owner=self._conn.current_project_id or '',
+            )
+            if image.get('xloud_image') in ('', image['id'])
+        ]
+        image = found[0] if len(found) == 1 else {'id': ''}
+        parts = self._parts_of(image, volumes) or self.volumes.of_run(
+            run_id, volumes
+        )
+        if not image['id'] and not parts:
             return None
         return Requested(image['id'], parts)
+
+    def _parts_of(
+        self, image: Mapping[str, Any], volumes: Sequence[str]
+    ) -> tuple[str, ...]:
+        """The snapshots of these volumes that an image's mapping names."""
+        return tuple(
+            one
+            for one in mapped_snapshots(image)
+            if (self.volumes.get(one) or {}).get('volume_id') in volumes
+        )
 
     def snapshot_volume(
         self, plan: Plan, volume_id: str, image_id: str

@@ -79,6 +79,18 @@ class Guarded(command.Command):
             self.log.error('%s', error)
         return self._exit_code
 
+    def check_columns(
+        self, parsed_args: argparse.Namespace, *known: str
+    ) -> None:
+        """Refuse -c before anything is done, not when it has been."""
+        from xloudclient.consistency.errors import Misuse
+
+        chosen = parsed_args.columns
+        if chosen and not set(chosen) & set(known):
+            raise Misuse(
+                f'-c: there is no such column (there are {", ".join(known)})'
+            )
+
     def tell(self, message: str, exit_code: int) -> None:
         """Say what went wrong; exit code 6 whatever -q says."""
         from xloudclient.consistency.errors import ExitCode
@@ -91,18 +103,6 @@ class Guarded(command.Command):
 
 class FailureLister(Guarded, command.Lister):
     """Shows its rows, and then has an exit code of its own."""
-
-    def check_columns(
-        self, parsed_args: argparse.Namespace, *known: str
-    ) -> None:
-        """Refuse -c before anything is done, not when it has been."""
-        from xloudclient.consistency.errors import Misuse
-
-        chosen = parsed_args.columns
-        if chosen and not set(chosen) & set(known):
-            raise Misuse(
-                f'-c: there is no such column (there are {", ".join(known)})'
-            )
 
 
 class _Paragraphs:

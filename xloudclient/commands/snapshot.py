@@ -78,22 +78,20 @@ class ListSnapshot(base.FailureLister):
         columns = COLUMNS + (LONG_COLUMNS if parsed_args.long else ())
         self.check_columns(parsed_args, *columns)
         catalog = listing.of(self.app.client_manager.sdk_connection)
-        query = catalog.query(parsed_args, self._owner(parsed_args))
+        query = catalog.query(parsed_args, self._owner(catalog, parsed_args))
         return columns, self._rows(catalog, query, parsed_args)
 
-    def _owner(self, parsed_args: argparse.Namespace) -> str | None:
+    def _owner(
+        self, catalog: Any, parsed_args: argparse.Namespace
+    ) -> str | None:
         """The project to ask for: None for this one, '' for all."""
-        from openstackclient.identity import common
-
         if parsed_args.all_projects:
             return ''
         if not parsed_args.project:
             return None
-        owner: str = common.find_project(
-            self.app.client_manager.identity,
-            parsed_args.project,
-            parsed_args.project_domain,
-        ).id
+        owner: str = catalog.projects.find(
+            parsed_args.project, parsed_args.project_domain
+        )
         return owner
 
     def _rows(
@@ -101,10 +99,12 @@ class ListSnapshot(base.FailureLister):
     ) -> Iterator[tuple[Any, ...]]:
         from xloudclient.commands import snapshot_rows
 
+        chosen = (*parsed_args.columns, *parsed_args.sort_columns)
+        is_named = not chosen or 'Server' in chosen
         for one in catalog.snapshots(
             query, parsed_args.limit, parsed_args.marker
         ):
-            name = catalog.server_name(one, parsed_args.all_projects)
+            name = catalog.server_name(one) if is_named else ''
             yield snapshot_rows.row(one, name, parsed_args.long)
         for sentence in catalog.vanished():
             self.log.warning('%s', sentence)
@@ -132,6 +132,7 @@ class ShowSnapshot(base.FailureShowOne):
         conn = self.app.client_manager.sdk_connection
         shown = showing.of(conn).show(parsed_args.snapshot)
         fields = snapshot_rows.fields(shown)
+        self.check_columns(parsed_args, *fields)
         return tuple(fields), tuple(fields.values())
 
 

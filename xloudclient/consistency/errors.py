@@ -173,6 +173,7 @@ class GroupBroken(Failure):
         why = f'the group was given up because of {server}'
         super().__init__(f'{why}: {cause}')
         self.exit_code = cause.exit_code
+        self.cause = cause
 
 
 class CloudError(Exception):

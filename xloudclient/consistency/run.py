@@ -23,6 +23,7 @@ from xloudclient.consistency import auto, fitness, forecast
 from xloudclient.consistency.conclusion import conclude
 from xloudclient.consistency.errors import (
     Failure,
+    GroupBroken,
     GuestLost,
     Interrupted,
     NotQuiesced,
@@ -269,7 +270,12 @@ class Run:
             self.settling.defer(claims)
             raise
         except Failure as failure:
-            if self.membership:
+            if isinstance(failure, GroupBroken) and isinstance(
+                failure.cause, Interrupted | OutOfTime
+            ):
+                # all are proven, and no upload failed: none is given up
+                self.settling.defer(claims)
+            elif self.membership:
                 self.membership.give_up(failure)
                 self.settling.forsake()
             raise

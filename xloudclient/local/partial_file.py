@@ -129,6 +129,11 @@ class PartialFile:
 def _usable(final: pathlib.Path) -> pathlib.Path:
     """Return the real path of a file that is there, or can be."""
     with _understood(final):
+        if final.is_symlink() and final.lstat().st_uid != os.geteuid():
+            raise Misuse(
+                f'--file: {final} is a link that somebody else made',
+                f'Name the file itself: {final.resolve()}',
+            )
         resolved = final.resolve()
         if resolved.is_dir():
             raise Misuse(f'--file: {final} is a folder')

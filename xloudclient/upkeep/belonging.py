@@ -55,7 +55,7 @@ class Belonging:
         if snapshot.kind is not Kind.VOLUME:
             if 'xloud_schema' not in snapshot.image:
                 return [], []
-            return list(self.volumes.of_image(snapshot.id)), []
+            return self.made_for(snapshot.id)
         own: list[Part] = []
         kept = []
         for part_id in snapshot.mapped_volumes:
@@ -64,6 +64,20 @@ class Belonging:
                 continue
             if why := self._why_foreign(snapshot, part):
                 kept.append(f'volume snapshot {part_id} is kept: {why}')
+            else:
+                own.append(part)
+        return own, kept
+
+    def made_for(self, image_id: str) -> tuple[list[Part], list[str]]:
+        """Return those that we made beside an image; as :meth:`parts`."""
+        own: list[Part] = []
+        kept = []
+        for part in self.volumes.of_image(image_id):
+            if others := self._named_by(part['id']) - {image_id}:
+                kept.append(
+                    f'volume snapshot {part["id"]} is kept: image '
+                    f'{min(others)} is launched from it, too'
+                )
             else:
                 own.append(part)
         return own, kept
@@ -77,38 +91,45 @@ class Belonging:
             return ''
         if named and self.images.get(named) is not None:
             return f'it belongs to image {printable(named)}'
-        if named or str(part['name'] or '').startswith(NOVAS_NAME):
+        if named or part['name'] == f'{NOVAS_NAME}{snapshot.name}':
             return ''
         return (
             'it was not made for this snapshot. To delete it: openstack '
             f'volume snapshot delete {part["id"]}'
         )
 
+    def others_need(self, part_id: str, image_id: str) -> bool:
+        """Whether images but one are launched from a snapshot or image."""
+        return bool(self._named_by(part_id) - {image_id})
+
     def _named_by(self, part_id: str) -> set[str]:
-        """The images whose mapping names a volume snapshot."""
+        """The images whose mapping names a volume snapshot or an image."""
         if self._mapped is None:
             self._mapped = {}
             for image in self._volume_backed():
-                for one in Snapshot(image).mapped_volumes:
+                snapshot = Snapshot(image)
+                for one in (*snapshot.mapped_volumes, *snapshot.disk_images):
                     self._mapped.setdefault(one, set()).add(image['id'])
         return self._mapped.get(part_id, set())
 
     def _volume_backed(self) -> Iterator[dict[str, Any]]:
-        asked: dict[str, str | list[str]] = {
-            'bdm_v2': BDM_V2,
-            'owner': self.owner,
-        }
-        yield from self.images.pages(asked)
-        yield from self.images.pages({**asked, 'os_hidden': 'true'})
+        for written in (BDM_V2, BDM_V2.lower()):
+            asked: dict[str, str | list[str]] = {
+                'bdm_v2': written,
+                'owner': self.owner,
+            }
+            yield from self.images.pages(asked)
+            yield from self.images.pages({**asked, 'os_hidden': 'true'})
 
     def is_orphan(self, part: Part) -> bool:
-        """Whether a volume snapshot was made for an image that is gone."""
+        """Whether one that we made or claimed is for an image that is gone.
+
+        What is only named as Nova names its own may be anybody's.
+        """
         if self._named_by(part['id']):
             return False
         named = str(part['metadata'].get('xloud_image') or '')
-        if named:
-            return self.images.get(named) is None
-        return str(part['name'] or '').startswith(NOVAS_NAME)
+        return bool(named) and self.images.get(named) is None
 
     def forget(self, image_id: str) -> None:
         """Note that an image is gone."""

@@ -75,9 +75,11 @@ class Finder:
 
     def _named(self, name: str, **filters: str) -> list[Snapshot]:
         asked = {'name': f'eq:{name}', **filters}
-        return [
-            Snapshot(image, self.reader) for image in self.images.pages(asked)
-        ]
+        found = list(self.images.pages(asked))
+        if not found:
+            # Glance leaves hidden ones out unless it is asked for them
+            found = list(self.images.pages({**asked, 'os_hidden': 'true'}))
+        return [Snapshot(image, self.reader) for image in found]
 
     def _checked(self, found: Snapshot) -> Snapshot:
         if found.kind is None:

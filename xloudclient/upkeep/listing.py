@@ -16,7 +16,7 @@ import dataclasses
 import datetime
 import heapq
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from xloudclient.catalog.query import Query
@@ -24,11 +24,13 @@ from xloudclient.catalog.snapshot import Kind, Snapshot
 from xloudclient.cloud.compute import is_uuid
 from xloudclient.cloud.images import PAGE
 from xloudclient.cloud.project import OpenStack
+from xloudclient.cloud.projects import Projects
+from xloudclient.consistency.errors import Failure, Refused
 from xloudclient.consistency.plan import Consistency
 from xloudclient.upkeep import uploads
 from xloudclient.upkeep.finding import Finder
 
-#: Both are sent, so that the lists of all kinds have one order.
+#: Both are sent, so that a list has one order.
 NEWEST_FIRST = 'created_at:desc,id:desc'
 
 
@@ -54,7 +56,9 @@ class Listing:
     """The snapshots of a cloud, and the names of their servers."""
 
     cloud: OpenStack
+    projects: Projects
     finder: Finder
+    _is_of_others: bool = False
     _names: dict[str, str] | None = None
     _seen: set[str] = dataclasses.field(default_factory=set)
 
@@ -65,11 +69,14 @@ class Listing:
         :raises Failure: there is no such server
         """
         reader = self.finder.reader
+        owner = reader if owner is None else owner
+        self._is_of_others = owner != reader
         server = options.server or ''
         if server and not is_uuid(server):
-            server = self.cloud.servers.find(server)['id']
+            found = self.cloud.servers.find(server, self._is_of_others)
+            server = found['id']
         return Query(
-            owner=reader if owner is None else owner,
+            owner=owner,
             reader=reader,
             kind=Kind(options.kind) if options.kind else None,
             server_id=server,
@@ -92,57 +99,65 @@ class Listing:
     def snapshots(
         self, query: Query, limit: int | None = None, marker: str | None = None
     ) -> Iterator[Snapshot]:
-        """Yield what a query asks for.
+        """Yield what a query asks for, the newest first.
 
         One request is made per kind and page, when it is needed.
 
         :param limit: how many at most
         :param marker: the ID of the one before the first
+        :raises Failure: the marker is in no such list
         """
+        if marker:
+            # Glance's own marker says nothing in the lists of other kinds
+            query = dataclasses.replace(query, until=self._time_of(marker))
         size = PAGE if query.is_sieved else min(limit or PAGE, PAGE)
-        pages = [
-            self._one_kind(filters, size, marker)
-            for filters in query.requests()
-        ]
-        merged = heapq.merge(*pages, key=_age, reverse=True)
-        wanted = (
-            next(same) for _key, same in itertools.groupby(merged, key=_age)
+        pages = [self._one_kind(filters, size) for filters in query.requests()]
+        found = _each_once(
+            # Glance sorts by what it does not show, parts of a second
+            heapq.merge(*pages, key=lambda one: one.created_at, reverse=True)
         )
-        current = itertools.takewhile(lambda s: not query.is_past(s), wanted)
+        current: Iterator[Snapshot] = itertools.takewhile(
+            lambda s: not query.is_past(s), found
+        )
+        if marker:
+            current = _after(marker, current)
         return itertools.islice(filter(query.matches, current), limit)
 
+    def _time_of(self, marker: str) -> str:
+        found = self.finder.get(marker)
+        if found is None:
+            raise Failure(f'--marker: there is no snapshot with ID {marker!r}')
+        return found.created_at
+
     def _one_kind(
-        self,
-        filters: dict[str, str | list[str]],
-        size: int,
-        marker: str | None,
+        self, filters: dict[str, str | list[str]], size: int
     ) -> Iterator[Snapshot]:
         asked: dict[str, str | list[str]] = {
             **filters,
             'sort': NEWEST_FIRST,
             'limit': str(size),
         }
-        if marker:
-            asked['marker'] = marker
         for image in self.finder.images.pages(asked):
             self._seen.add(image['id'])
             yield Snapshot(image, self.finder.reader)
 
-    def server_name(
-        self, snapshot: Snapshot, all_projects: bool = False
-    ) -> str:
+    def server_name(self, snapshot: Snapshot) -> str:
         """The name of a snapshot's server; its ID where none is known.
 
         What is not recorded is asked for once, for all servers.
         """
         if snapshot.server_name or not snapshot.server_id:
             return snapshot.server_name
-        return self.name_of(snapshot.server_id, all_projects)
+        return self.name_of(snapshot.server_id)
 
-    def name_of(self, server_id: str, all_projects: bool = False) -> str:
+    def name_of(self, server_id: str) -> str:
         """The name of a server that exists; else its ID."""
         if self._names is None:
-            self._names = self.cloud.servers.names(all_projects)
+            try:
+                self._names = self.cloud.servers.names(self._is_of_others)
+            except Refused:
+                # they say more than IDs, and nothing depends on them
+                self._names = {}
         return self._names.get(server_id, server_id)
 
     def vanished(self) -> Iterator[str]:
@@ -150,12 +165,27 @@ class Listing:
         return uploads.vanished(self.cloud, self._seen)
 
 
-def _age(snapshot: Snapshot) -> tuple[str, str]:
-    """What :data:`NEWEST_FIRST` sorts by, in the same order."""
-    return snapshot.created_at, snapshot.id
+def _each_once(snapshots: Iterable[Snapshot]) -> Iterator[Snapshot]:
+    """Leave out repetitions, which are of the same second."""
+    second, seen = '', set[str]()
+    for one in snapshots:
+        if one.created_at != second:
+            second, seen = one.created_at, set()
+        if one.id not in seen:
+            seen.add(one.id)
+            yield one
+
+
+def _after(marker: str, snapshots: Iterator[Snapshot]) -> Iterator[Snapshot]:
+    for one in snapshots:
+        if one.id == marker:
+            yield from snapshots
+            return
+    raise Failure(f'--marker: snapshot {marker} is not in this list')
 
 
 def of(conn: Any) -> Listing:
     """Make a listing of what a connection can see."""
     cloud = OpenStack(conn)
-    return Listing(cloud, Finder(cloud.images, conn.current_project_id))
+    finder = Finder(cloud.images, conn.current_project_id)
+    return Listing(cloud, Projects(conn), finder)

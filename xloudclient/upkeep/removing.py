@@ -96,15 +96,18 @@ class Removing:
 
     def _remove_rest(self, image_id: str) -> list[str]:
         """Delete the volume snapshots of an image that is gone."""
-        parts = self.cloud.volumes.of_image(image_id)
+        parts, kept = self.belonging.made_for(image_id)
         if not parts:
-            return [f'there is no snapshot {image_id}, nor a part of it']
+            return [
+                f'there is no snapshot {image_id}, nor a part of it',
+                *kept,
+            ]
         for part in parts:
             self._refuse_live_run(
                 part['metadata'].get('xloud_run', ''), image_id
             )
         self._remove_parts(image_id, parts, is_whole=False)
-        return []
+        return kept
 
     def remove(self, snapshot: Snapshot) -> list[str]:
         """Delete a snapshot as it was read just now.
@@ -128,17 +131,28 @@ class Removing:
                     raise
                 raise DeletedInPart(snapshot.id, str(error)) from error
         else:
-            self._remove_disk_images(snapshot)
-            self._remove_image(snapshot)
+            is_begun = self._remove_disk_images(snapshot)
+            try:
+                self._remove_image(snapshot)
+            except Failure as error:
+                if not is_begun:
+                    raise
+                raise DeletedInPart(snapshot.id, str(error)) from error
             self._remove_parts(snapshot.id, parts, is_whole=False)
         return kept
 
-    def _remove_disk_images(self, snapshot: Snapshot) -> None:
-        """Delete the images of a converted snapshot's other disks."""
+    def _remove_disk_images(self, snapshot: Snapshot) -> bool:
+        """Delete the images of a converted snapshot's other disks.
+
+        :returns: whether there were any
+        """
+        is_begun = False
         for image_id in snapshot.disk_images:
             disk = self.finder.get(image_id)
             # a mapping can be written by anybody
             if not (disk and disk.is_own and disk.converted_from) or disk.kind:
+                continue
+            if self.belonging.others_need(image_id, snapshot.id):
                 continue
             try:
                 self.cloud.images.delete(image_id)
@@ -146,6 +160,8 @@ class Removing:
                 raise DeletedInPart(
                     snapshot.id, f'image {image_id} is not deleted: {error}'
                 ) from error
+            is_begun = True
+        return is_begun
 
     def _refuse(self, snapshot: Snapshot) -> None:
         """Raise if what the image says of itself is against it."""

@@ -96,9 +96,15 @@ class Showing:
         snapshot = self.listing.finder.find(name_or_id)
         return Shown(
             snapshot,
-            self.listing.server_name(snapshot),
+            self._server_name(snapshot),
             tuple(self.parts(snapshot)),
         )
+
+    def _server_name(self, snapshot: Snapshot) -> str:
+        if snapshot.server_name or not snapshot.server_id:
+            return snapshot.server_name
+        server = self.listing.cloud.servers.get(snapshot.server_id)
+        return server['name'] if server else snapshot.server_id
 
     def parts(self, snapshot: Snapshot) -> Iterator[Part]:
         """Yield the volume snapshots of a snapshot, as they are now."""

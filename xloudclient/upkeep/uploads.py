@@ -30,13 +30,18 @@ def vanished(cloud: OpenStack, seen: Container[str]) -> Iterator[str]:
 
     :param seen: IDs of images that are known to exist
     """
-    for record in runs.dead_runs(runs_folder(os.environ)):
-        begin = record.events[0] if record.events else {}
-        image_id = image_of(record)
-        if not image_id or begin.get('place') != cloud.place:
+    begun = {
+        image_id: record
+        for record in runs.dead_runs(runs_folder(os.environ))
+        if (image_id := image_of(record))
+        and record.events[0].get('place') == cloud.place
+        and image_id not in seen
+    }
+    exist = cloud.images.existing(tuple(begun)) if begun else ()
+    for image_id, record in begun.items():
+        if image_id in exist or cloud.images.get(image_id) is not None:
             continue
-        if image_id in seen or cloud.images.get(image_id) is not None:
-            continue
+        begin = record.events[0]
         name = printable(str(begin.get('name') or record.server_id))
         yield (
             f'{name}: snapshot {image_id} vanished during its upload. Take '

@@ -166,7 +166,8 @@ class TestFailures(base.FunctionalTestCase):
     def fail(self, server, code, words=('create',), sentence=''):
         before = self.counts()
         rows = self.snapshot(*words, server.id, expect=code)
-        self.assertEqual(before, self.counts())
+        # Cinder deletes in its own time
+        self.cloud.wait(lambda: self.counts() == before, what='clean project')
         self.assertIn(sentence, self.last.stderr)
         self.assertNotIn('Traceback', self.last.stderr)
         return rows
