@@ -41,8 +41,6 @@ class Query:
     :param reader: the project that looks
     :param consistency: this class or a higher one
     :param since: created then or later; ``before`` is exclusive
-    :param until: what was created in that second (as Glance writes it), or
-        before it; the second is part of it
     :param shared: those that other projects offered to the reader, or that
         it accepted, instead of an owner's
     :param hidden: those that are hidden from lists, instead
@@ -60,7 +58,6 @@ class Query:
     group_id: str = ''
     since: datetime.datetime | None = None
     before: datetime.datetime | None = None
-    until: str = ''
     shared: bool = False
     hidden: bool = False
 
@@ -101,8 +98,6 @@ class Query:
 
     def _created_at(self) -> str:
         """Glance takes one bound; a list stops at the other by itself."""
-        if self.until:
-            return f'lte:{self.until}'
         if self.before:
             return f'lt:{_written(self.before)}'
         return f'gte:{_written(self.since)}' if self.since else ''

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from xloudclient.catalog.query import Query
-from xloudclient.catalog.snapshot import Kind, Snapshot
+from xloudclient.catalog.snapshot import Kind, Snapshot, moment
 from xloudclient.cloud.compute import is_uuid
 from xloudclient.cloud.images import PAGE
 from xloudclient.cloud.project import OpenStack
@@ -109,7 +109,9 @@ class Listing:
         """
         if marker:
             # Glance's own marker says nothing in the lists of other kinds
-            query = dataclasses.replace(query, until=self._time_of(marker))
+            end = self._second_after(marker)
+            before = min(query.before or end, end)
+            query = dataclasses.replace(query, before=before)
         size = PAGE if query.is_sieved else min(limit or PAGE, PAGE)
         pages = [self._one_kind(filters, size) for filters in query.requests()]
         found = _each_once(
@@ -123,11 +125,12 @@ class Listing:
             current = _after(marker, current)
         return itertools.islice(filter(query.matches, current), limit)
 
-    def _time_of(self, marker: str) -> str:
+    def _second_after(self, marker: str) -> datetime.datetime:
+        """The end of the second in which a snapshot was created."""
         found = self.finder.get(marker)
         if found is None:
             raise Failure(f'--marker: there is no snapshot with ID {marker!r}')
-        return found.created_at
+        return moment(found.created_at) + datetime.timedelta(seconds=1)
 
     def _one_kind(
         self, filters: dict[str, str | list[str]], size: int

@@ -44,14 +44,14 @@ class Glance:
 
     def pages(self, filters):
         self.asked.append(filters)
-        until = filters.get('created_at', 'lte:9').removeprefix('lte:')
+        before = filters.get('created_at', 'lt:9').removeprefix('lt:')
         for one in self.images:
             is_wanted = all(
                 one.get(key) == filters[key]
                 for key in ('image_type', 'bdm_v2')
                 if key in filters
             )
-            if is_wanted and one['created_at'] <= until:
+            if is_wanted and one['created_at'] < before:
                 yield one
 
 
