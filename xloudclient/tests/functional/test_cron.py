@@ -87,6 +87,34 @@ class TestCron(base.FunctionalTestCase):
         self.assertEqual(['15', '2', '*', '*', '*'], when)
         self.assert_takes(command)
 
+    def test_to_stop_the_script_is_to_have_the_command_release(self):
+        """Its command, here a stand-in, hears of it and is waited for."""
+        stand_in = self.home / 'bin' / 'openstack'
+        stand_in.parent.mkdir()
+        stand_in.write_text(
+            "#!/bin/sh\ntrap 'sleep 0.3; echo released; exit 143' TERM\n"
+            f'touch {self.home}/began\nwhile :; do sleep 0.05; done\n'
+        )
+        stand_in.chmod(0o755)
+        self.write('backup-openrc.sh', '')
+        process = subprocess.Popen(
+            [EXAMPLES / 'nightly-snapshot', 'db'],
+            env={
+                'PATH': f'{stand_in.parent}:/usr/bin:/bin',
+                'HOME': str(self.home),
+            },
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        began = self.home / 'began'
+        self.cloud.wait(began.exists, what='stand-in')
+        process.terminate()
+        _none, said = process.communicate(timeout=base.PATIENCE_SECONDS)
+        self.assertEqual(143, process.returncode)
+        self.assertIn('all was released', said)
+        result = (self.home / 'nightly.json').read_text()
+        self.assertEqual('released\n', result)
+
     def test_the_script_works_as_the_service_runs_it(self):
         unit = configparser.ConfigParser(interpolation=None)
         unit.read(EXAMPLES / 'nightly-snapshot.service')
