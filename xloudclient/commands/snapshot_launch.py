@@ -109,13 +109,31 @@ class LaunchSnapshot(base.Guarded, server.CreateServer, Boundary):
         self.complete(parsed_args, launch)
         with launching.asking(parsed_args.server_name):
             created = super().take_action(parsed_args)
+        made = dict(zip(*created))
+        self._check_shown(parsed_args, made)
         if not is_waiting:
             return created
-        made = dict(zip(*created))
         building.of(
             conn, made['id'], parsed_args.server_name, verbosity
         ).watch()
         return self._shown(made)
+
+    def _check_shown(
+        self, parsed_args: argparse.Namespace, made: dict[str, Any]
+    ) -> None:
+        """Name the server if -c leaves nothing to be shown of it.
+
+        Which fields it has is known only now.
+        """
+        from xloudclient.consistency.errors import Failure
+
+        chosen = parsed_args.columns
+        if chosen and not set(chosen) & set(made):
+            raise Failure(
+                f'server {parsed_args.server_name!r} ({made["id"]}) was '
+                'created, and has no field that -c names',
+                f'See it with: openstack server show {made["id"]}',
+            )
 
     def complete(self, parsed_args: argparse.Namespace, launch: Any) -> None:
         """Make of the options those of a complete ``server create``."""

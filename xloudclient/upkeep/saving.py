@@ -89,7 +89,11 @@ class Saving:
             found = stoppable(
                 _Copy(snapshot, content, self.source, part, progress).make
             )
-            progress.say(f'saved to {path}: {_checked(content, found)}')
+            told = f'saved to {path}: {_checked(content, found)}'
+            if content.digest:
+                progress.say(told)
+            else:
+                LOG.warning('%s', told)
             words = shlex.join(recreation.words(snapshot, path))
             progress.say(f'to make it an image again: {words}')
 

@@ -93,6 +93,14 @@ class LaunchTestCase(base.FunctionalTestCase):
 
 
 class TestLaunch(LaunchTestCase):
+    def test_a_server_of_which_nothing_is_shown_is_named(self):
+        self.snap(self.place.server(), '--name', 'plain')
+        self.assertEqual(
+            {}, self.launch('plain', 'ghost', '-c', 'Nope', expect=1)
+        )
+        [made] = self.conn().compute.servers(name='^ghost$')
+        self.assertIn(f"server 'ghost' ({made.id})", self.last.stderr)
+
     def test_an_image_with_its_data_volumes(self):
         compute = self.conn().compute
         key = compute.create_keypair(name='k')
