@@ -28,6 +28,8 @@ class RemovalTestCase(base.FunctionalTestCase):
     def setUp(self):
         super().setUp()
         self.conn = self.cloud.connection()
+        # what other tests left would be counted
+        self.cloud.delete_snapshots()
         self.addCleanup(self.cloud.delete_snapshots)
 
     def server(self, **what):
@@ -103,12 +105,12 @@ class TestDelete(RemovalTestCase):
     def test_what_others_made_as_soon_as_it_is_made(self):
         self.cloud.control_volume(hang='finish')
         server = self.server(volume_backed=True)
-        image_id = self.native(server, 'native')
-        self.delete('native', expect=75, sentence='is creating')
+        image_id = self.native(server, 'just-made')
+        self.delete('just-made', expect=75, sentence='is creating')
         self.assertIsNotNone(self.image(image_id))
         self.cloud.control_volume(hang=None)
         self.cloud.wait(lambda: self.statuses() == {'available'})
-        self.delete('native')
+        self.delete('just-made')
         self.assertIsNone(self.image(image_id))
         self.assertEqual(set(), self.parts())
 

@@ -300,7 +300,7 @@ class TestDeleting(PruneTestCase):
 
     def others(self, server):
         """A snapshot that Nova made for somebody, and is done with."""
-        image_id = self.native(server, 'native')
+        image_id = self.native(server, 'made-by-nova')
 
         def is_done():
             task = self.conn.compute.get_server(server.id).task_state
