@@ -185,6 +185,17 @@ class Resources:
         for one in found:
             storage.wait_for_delete(one, interval=INTERVAL, wait=SECONDS)
 
+    def delete_images(self) -> None:
+        """Delete all images of all projects but the one of the template."""
+        images = self.connection('admin').image
+        for hidden in (False, True):
+            for one in images.images(is_hidden=hidden):
+                if one.id == self.image_id:
+                    continue
+                if one.is_protected:
+                    images.update_image(one, is_protected=False)
+                images.delete_image(one)
+
     @staticmethod
     def _volumes_of(cloud: Connection, server: Any) -> list[str]:
         with contextlib.suppress(exceptions.NotFoundException):

@@ -56,6 +56,12 @@ class Result:
 class FunctionalTestCase(testtools.TestCase):
     """Runs ``openstack`` in this process, or as a process of its own."""
 
+    @classmethod
+    def tearDownClass(cls) -> None:
+        # a class finds nothing of another one, whatever the order
+        fixture.shared().delete_images()
+        super().tearDownClass()
+
     def setUp(self) -> None:
         super().setUp()
         self.place = self.useFixture(fixture.CloudFixture())
