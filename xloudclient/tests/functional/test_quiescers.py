@@ -286,7 +286,7 @@ class TestService(quiescer_hook.HookTestCase):
         hook.kill()
         self.assertTrue(
             quiescer_hook.wait_for(
-                lambda: self.get('state')[0] == 'active',
+                lambda: self.get('state')[:1] == ['active'],
                 quiescer_hook.FREED_WITHIN,
             )
         )
