@@ -262,6 +262,9 @@ class Journal(Protocol):
         :returns: whether it is on the disk
         """
 
+    def is_written(self, seconds: float) -> bool:
+        """Wait so long for the last line; whether it is on the disk."""
+
     def agree(self, group_id: str) -> None:
         """Write down, once for all its members, that a group is whole.
 

@@ -208,7 +208,7 @@ class Run:
             return
         proof = self.judging.prove()
         self.membership.check_proof(self.facts, self.hold.holders, proof)
-        self.settling.prove(self.judging.claims(proof))
+        self.settling.prove_as_member(self.judging.claims(proof))
         self.membership.meet(Stage.PROVEN)
         self.progress.proof = proof
         self.settling.agree()

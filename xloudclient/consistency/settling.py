@@ -35,6 +35,8 @@ T = TypeVar('T')
 
 #: A disk that does not answer is not waited for longer: posts are due.
 AGREE_SECONDS = 1.0
+#: All is released, so a slow one is; without the line there is no group.
+PROOF_SECONDS = 10.0
 
 
 class Settling:
@@ -48,14 +50,33 @@ class Settling:
         self.progress = progress
         self.taking = taking
 
-    def prove(self, properties: Mapping[str, str]) -> None:
-        """Write down what is to be claimed, before it is."""
-        self.world.journal.write(
+    def prove(self, properties: Mapping[str, str]) -> bool:
+        """Write down what is to be claimed, before it is.
+
+        :returns: whether it is on the disk
+        """
+        return self.world.journal.write(
             'proven',
             image=self.taking.requested.image_id,
             properties=dict(properties),
             tags=self.plan.tags,
         )
+
+    def prove_as_member(self, properties: Mapping[str, str]) -> None:
+        """Write down what is to be claimed once the group is whole.
+
+        If the process dies, this line alone tells the next run to claim it:
+        without it that one would discard this member's, and claim the others'.
+
+        :raises Failure: it is not on the disk
+        """
+        is_written = self.world.journal.is_written
+        if not (self.prove(properties) or is_written(PROOF_SECONDS)):
+            raise Failure(
+                "the journal can't be written, and without it a group is not "
+                'safe from being kept in part',
+                'Make room or set XDG_STATE_HOME.',
+            )
 
     def agree(self) -> None:
         """Write down that the group is whole: what is proven counts."""

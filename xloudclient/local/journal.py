@@ -127,6 +127,12 @@ class FileJournal:
             return False
         return not self._last.is_lost
 
+    def is_written(self, seconds: float) -> bool:
+        """Wait so long for the last line; whether it is on the disk."""
+        if self._writer is None or self._last is None:
+            return False
+        return self._last.wait(seconds) and not self._last.is_lost
+
     def agree(self, group_id: str) -> None:
         """Write down, once for all its members, that a group is whole.
 

@@ -16,7 +16,8 @@
 ``World`` is built from a script: the name of a step -> how it ends. Steps are
 ``open``, ``pre``, ``guest-pre``, ``lease``, ``hold:<name>``, ``request``,
 ``volume``, ``look``, ``task``, ``verify``, ``release``, ``guest-post``,
-``post``, ``record``, ``discard``.
+``post``, ``record``, ``discard``, and ``write:<event>`` for lines of the
+journal: ``BADLY`` is lost, ``HANGING`` never done, ``BUSY`` late.
 """
 
 import dataclasses
@@ -171,6 +172,7 @@ class World:
         self.task_is_over = False
         self.server_id = ''
         self.result = ''
+        self._last_line = End.WELL
         self.evidence = Evidence(
             Consistency.APPLICATION, (Data('/var/lib/mysql', ('vda',)),)
         )
@@ -353,7 +355,13 @@ class World:
     # Journal and Reporter
 
     def write(self, event: str, **fields: Any) -> bool:
-        return True
+        self._last_line = self.script.get(f'write:{event}', End.WELL)
+        return self._last_line is End.WELL
+
+    def is_written(self, seconds: float) -> bool:
+        if self._last_line is End.HANGING:
+            self.clock.wait(seconds, ignore_signals=True)
+        return self._last_line is End.BUSY
 
     def agree(self, group_id: str) -> None:
         self.log.append('agree')

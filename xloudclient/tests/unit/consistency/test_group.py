@@ -177,6 +177,21 @@ class TestMember(MemberTestCase):
                 self.assertIsNotNone(self.others.culprit, (step, end))
                 self.assert_nothing_kept(outcome)
 
+    def test_a_member_that_cannot_write_down_its_proof_ends_the_group(self):
+        for end in (End.BADLY, End.HANGING):
+            outcome = self.run_one({'write:proven': end})
+            self.assertEqual(ExitCode.FAILED, outcome.exit_code)
+            self.assertEqual(Status.DISCARDED, outcome.status)
+            self.assertIn("journal can't be written", outcome.message)
+            self.assertIsNotNone(self.others.culprit)
+            self.assertNotIn(Stage.PROVEN, self.others.met)
+            self.assert_nothing_kept(outcome)
+
+    def test_a_slow_disk_is_waited_for_when_all_is_released(self):
+        outcome = self.run_one({'write:proven': End.BUSY})
+        self.assertEqual(ExitCode.DONE, outcome.exit_code)
+        self.assertEqual(GROUP, self.world.recorded['xloud_group'])
+
     def test_posts_are_told_that_it_is_not_kept(self):
         self.run_one(end=Stage.PROVEN, failure=CaptureFailed('no'))
         self.assertEqual('failed', self.world.result)
@@ -345,6 +360,10 @@ class TestTwoMembers(test_run.ReleaseTestCase):
     def test_every_fault_of_both(self):
         for one, two in zip(test_run.FAULTS, test_run.FAULTS[::-1]):
             self.check(dict([one]), dict([two]))
+
+    def test_a_proof_of_either_that_is_not_written_down(self):
+        self.check({'write:proven': End.BADLY}, {})
+        self.check({}, {'write:proven': End.HANGING})
 
     def test_a_group_of_one(self):
         [outcome] = self.run_two({})

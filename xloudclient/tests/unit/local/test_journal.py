@@ -193,7 +193,9 @@ class TestTrouble(JournalTestCase):
 
         with fixtures.MonkeyPatch('os.write', part):
             one.write('lost')
+        self.assertFalse(one.is_written(10))
         one.write('kept')
+        self.assertTrue(one.is_written(10))
         self.assertIn('No space left', log.output)
         events = runs.parse('r1', one.path.read_bytes()).events
         self.assertEqual(['begin', 'kept'], [e['event'] for e in events])
@@ -216,6 +218,17 @@ class TestTrouble(JournalTestCase):
             writer.join()
         self.assertLess(elapsed, 1)
         self.assertIn('is late', log.output)
+
+    def test_a_slow_disk_can_be_waited_for(self):
+        one = self.begun()
+        self.be_patient(0.0)
+        answers = threading.Event()
+        self.addCleanup(answers.set)
+        with fixtures.MonkeyPatch('os.fsync', lambda _: answers.wait(10)):
+            self.assertFalse(one.write('late'))
+            self.assertFalse(one.is_written(0.01))
+            answers.set()
+            self.assertTrue(one.is_written(10))
 
 
 class TestRecovering(JournalTestCase):
