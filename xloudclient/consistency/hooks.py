@@ -183,17 +183,25 @@ def environment(plan: Plan) -> dict[str, str]:
     }
 
 
+#: Runs standard input in the guest: it is a file there, so that its own
+#: interpreter runs it, and root does, where the run could be root.
+RUN_THERE = (
+    'f=$(mktemp) && cat >"$f" && chmod 700 "$f" && '
+    '$(sudo -n true 2>/dev/null && echo sudo) "$f"{words} && rm "$f"'
+)
+
+
 def by_hand(hook: Hook, login: str) -> str:
     """The command that runs a post hook.
 
     :param login: the command that logs in to the guest
     """
-    path, words = shlex.quote(hook.path), shlex.join(hook.arguments('post'))
+    path = shlex.quote(hook.path)
+    words = ''.join(f' {shlex.quote(word)}' for word in hook.arguments('post'))
     if hook.place is Place.HERE:
-        return f'{path} {words}'.strip()
-    # the shell there takes them apart once more
-    words = shlex.join(map(shlex.quote, ('sh', '-s', *hook.arguments('post'))))
-    return f'{login} {words} < {path}'
+        return path + words
+    # the shell there takes it apart once more
+    return f'{login} {shlex.quote(RUN_THERE.format(words=words))} < {path}'
 
 
 class GuestHooks:

@@ -120,7 +120,8 @@ class TestRecovery(RecoveryTestCase):
         self.dead({**OWED, 'posts': [{**HOOK, 'at': 'guest'}]})
         done = self.recover()
         self.assertEqual(ExitCode.RELEASE_FAILED, done.exit_code)
-        self.assertIn('sh -s thaw all < /hook', done.advice)
+        self.assertIn('"$f" thaw all', done.advice)
+        self.assertIn('< /hook', done.advice)
 
     def test_a_signal_ends_it(self):
         self.dead(REQUEST)

@@ -13,11 +13,14 @@
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 import time
 
 import fixtures
 import testtools
 
+from xloudclient.consistency.hooks import by_hand
 from xloudclient.consistency.plan import Hook, Place
 from xloudclient.consistency.ports import HookState
 from xloudclient.local import hook_group, hooks
@@ -192,3 +195,29 @@ class TestWhatIsLeftBehind(HooksTestCase):
     def test_the_rest_of_the_group_is_ended_with_the_hook(self):
         self.run_hook(f'sleep 60 & echo $! > {self.root}/out')
         self.assertFalse(is_at_work(self.written()))
+
+
+class TestByHand(HooksTestCase):
+    """The command that a message gives, in a shell that has no ssh to do."""
+
+    def post_by_hand(self, hook):
+        command = by_hand(hook, 'sh -c')
+        environ = {**self.environ, 'TMPDIR': str(self.root / 'there')}
+        (self.root / 'there').mkdir()
+        subprocess.run(['sh', '-c', command], check=True, env=environ)
+        self.assertEqual([], list((self.root / 'there').iterdir()))
+
+    def test_the_interpreter_of_a_hook_in_the_guest_is_its_own(self):
+        file = self.root / "the app's hook"
+        file.write_text(
+            f'#!{sys.executable}\n'
+            'import pathlib, sys\n'
+            f'pathlib.Path("{self.root}/out").write_text(repr(sys.argv[1:]))\n'
+        )
+        words = ('thaw', "it's all")
+        self.post_by_hand(Hook(str(file), Place.GUEST, None, words))
+        self.assertEqual(repr(list(words)), self.written())
+
+    def test_a_hook_here_is_called_by_its_path(self):
+        hook = Hook('/the hook', Place.HERE, None, ('post', 'a b'))
+        self.assertEqual("'/the hook' post 'a b'", by_hand(hook, ''))
