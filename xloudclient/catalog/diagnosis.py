@@ -22,7 +22,7 @@ say nothing, and the failed snapshot is gone.
 import dataclasses
 import datetime
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from xloudclient.catalog.snapshot import Kind, Snapshot, moment
 from xloudclient.consistency.checks.finding import Finding, Result
@@ -32,6 +32,9 @@ from xloudclient.consistency.checks.quota import Allowance
 LONG_SECONDS = 1800.0
 #: A request and what it made differ by a little in their clocks.
 SAME_SECONDS = 5.0
+
+#: Quiescers that their names say all of.
+NEED_NO_OPTION = ('sync', 'fsfreeze', 'mysql', 'postgresql', 'redis')
 
 FIT = ('ACTIVE', 'SHUTOFF', 'PAUSED', 'SUSPENDED')
 
@@ -96,6 +99,18 @@ class Request:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class DeadRun:
+    """A run of this user's that ended without cleaning up.
+
+    :param quiesced: with what it had quiesced the server, as values of
+        ``--quiesce``, when it asked for a snapshot; None if it never did
+    """
+
+    id: str
+    quiesced: tuple[str, ...] | None = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Quota:
     """What the next snapshot would use up.
 
@@ -118,7 +133,7 @@ class ServerFacts:
         which does not exist
     :param needs_agent: its image has ``os_require_quiesce``
     :param has_agent: its image has ``hw_qemu_guest_agent``
-    :param dead_runs: runs of this user's that ended without cleaning up
+    :param dead_runs: the oldest first
     """
 
     server: ServerState
@@ -130,7 +145,7 @@ class ServerFacts:
     quotas: tuple[Quota, ...] = ()
     needs_agent: bool = False
     has_agent: bool = False
-    dead_runs: tuple[str, ...] = ()
+    dead_runs: tuple[DeadRun, ...] = ()
 
 
 def of_snapshot(facts: SnapshotFacts) -> Iterator[Finding]:
@@ -288,11 +303,14 @@ def of_server(facts: ServerFacts) -> Iterator[Finding]:
         yield _quota(facts, quota)
     yield _orphans(facts)
     for run in facts.dead_runs:
+        when = ''
+        if run.quiesced is None:
+            when = ', before it asked for a snapshot'
         yield Finding(
             'interrupted run',
             Result.PROBLEM,
-            f'run {run} ended without cleaning up',
-            f'openstack server snapshot recover {run}',
+            f'run {run.id} ended without cleaning up{when}',
+            f'openstack server snapshot recover {run.id}',
         )
 
 
@@ -357,8 +375,31 @@ def _last_request(facts: ServerFacts) -> Finding:
         Result.PROBLEM,
         f'asked for at {time}, and not there: it failed, or was deleted. '
         f'{said}',
-        f'openstack server snapshot create --wait {facts.server.id}',
+        _again(facts),
     )
+
+
+def _again(facts: ServerFacts) -> str:
+    """The command that takes the last snapshot once more, as it was taken."""
+    words = [word for one in _quiesced(facts) for word in ('--quiesce', one)]
+    verb = 'consistent' if words else 'create'
+    command = f'openstack server snapshot {verb} --wait'
+    return shlex.join([*command.split(), *words, facts.server.id])
+
+
+def _quiesced(facts: ServerFacts) -> Sequence[str]:
+    """What the server's last snapshot was quiesced with.
+
+    A snapshot has the names alone: where they don't say all, auto chooses.
+    """
+    for run in reversed(facts.dead_runs):
+        if run.quiesced is not None:
+            return run.quiesced
+    for snapshot in facts.snapshots:
+        if recorded := snapshot.recorded('xloud_quiesced'):
+            names = recorded.split(',')
+            return names if set(names) <= set(NEED_NO_OPTION) else ['auto']
+    return ()
 
 
 def _agent(facts: ServerFacts) -> Finding:

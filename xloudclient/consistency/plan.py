@@ -150,6 +150,13 @@ class Quiescer:
     companions: tuple[Companion, ...] = ()
     stops_writes: bool = True
 
+    @property
+    def word(self) -> str:
+        """The value of ``--quiesce`` that asks for it."""
+        files = ((one.option, one.path) for one in self.companions)
+        pairs = (f'{key}={value}' for key, value in (*files, *self.options))
+        return ','.join((self.name, *pairs))
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Budget:

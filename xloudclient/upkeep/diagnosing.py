@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from xloudclient.catalog import diagnosis
-from xloudclient.catalog.diagnosis import Part, Quota, Request
+from xloudclient.catalog.diagnosis import DeadRun, Part, Quota, Request
 from xloudclient.catalog.query import Query
 from xloudclient.catalog.snapshot import Snapshot, moment
 from xloudclient.cloud.members import Members
@@ -134,7 +134,7 @@ class Diagnosing:
                 needs_agent=is_yes(properties, REQUIRED),
                 has_agent=is_yes(properties, AGENT),
                 dead_runs=tuple(
-                    record.run_id
+                    DeadRun(record.run_id, uploads.quiesced(record))
                     for record in runs.dead_runs(runs_folder(os.environ))
                     if record.server_id == server.id
                 ),

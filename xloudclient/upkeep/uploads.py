@@ -59,3 +59,15 @@ def image_of(record: runs.Record) -> str:
         and isinstance(event.get('image'), str)
     ]
     return images[-1] if images else ''
+
+
+def quiesced(record: runs.Record) -> tuple[str, ...] | None:
+    """With what a run had quiesced the server when it asked for a snapshot.
+
+    :returns: values of ``--quiesce``; None if it never asked
+    """
+    for event in record.events:
+        if event.get('event') == 'request':
+            words = event.get('quiesce')
+            return tuple(map(str, words)) if isinstance(words, list) else ()
+    return None

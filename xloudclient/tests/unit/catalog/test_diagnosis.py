@@ -18,6 +18,8 @@ import datetime
 import testtools
 
 from xloudclient.catalog.diagnosis import (
+    NEED_NO_OPTION,
+    DeadRun,
     Part,
     Quota,
     Request,
@@ -29,6 +31,7 @@ from xloudclient.catalog.diagnosis import (
 )
 from xloudclient.consistency.checks.finding import Finding, Result
 from xloudclient.consistency.checks.quota import Allowance
+from xloudclient.guest import quiescers
 from xloudclient.tests.unit.catalog.test_snapshot import (
     FROM_VOLUMES,
     OURS,
@@ -184,6 +187,29 @@ class TestServer(testtools.TestCase):
             )
             self.assertIn(cause, self.assertProblem(cure, found))
 
+    def test_what_was_quiesced_is_quiesced_again(self):
+        again = 'openstack server snapshot'
+        for quiesced, cure in (
+            (('mysql', 'sync'), 'consistent --wait --quiesce mysql --quiesce'),
+            (('pair,file=/my hook,pre=in',), "--quiesce 'pair,file=/my hook,"),
+            ((), 'create --wait s'),
+        ):
+            runs = (DeadRun('r', quiesced), DeadRun('killed early', None))
+            found = self.found(requests=(Request(NOW),), dead_runs=runs)
+            self.assertIn(cure, found[1].advice)
+        for recorded, cure in (
+            ('mysql,sync', 'consistent --wait --quiesce mysql --quiesce sync'),
+            ('pair,sync', 'consistent --wait --quiesce auto'),
+            ('', 'create --wait'),
+        ):
+            before = snapshot(OURS, {'xloud_quiesced': recorded})
+            found = self.found(snapshots=(before,), requests=(Request(NOW),))
+            self.assertProblem(f'{again} {cure} s', found)
+
+    def test_names_that_say_all_are_enough_for_quiesce(self):
+        for name in NEED_NO_OPTION:
+            self.assertIsNone(quiescers.check(name, ()))
+
     def test_a_snapshot_under_way_has_not_vanished(self):
         found = self.found(AT_IT, requests=(Request(NOW),))
         self.assertNotIn(Result.PROBLEM, [one.result for one in found])
@@ -233,7 +259,14 @@ class TestServer(testtools.TestCase):
         )
 
     def test_an_interrupted_run(self):
-        self.assertProblem(
-            'openstack server snapshot recover r',
-            self.found(dead_runs=('r',)),
-        )
+        for run, cause in (
+            (DeadRun('r', ()), 'run r ended without cleaning up'),
+            (
+                DeadRun('r', None),
+                'run r ended without cleaning up, before it asked for a '
+                'snapshot',
+            ),
+        ):
+            found = self.found(dead_runs=(run,))
+            cure = 'openstack server snapshot recover r'
+            self.assertEqual(cause, self.assertProblem(cure, found))

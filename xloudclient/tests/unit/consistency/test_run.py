@@ -24,9 +24,11 @@ from xloudclient.consistency.hold import VERIFY_SECONDS
 from xloudclient.consistency.outcome import Outcome, Status
 from xloudclient.consistency.plan import (
     Budget,
+    Companion,
     Consistency,
     GuestState,
     Kind,
+    Quiescer,
 )
 from xloudclient.consistency.run import Run
 from xloudclient.tests.fakes import world as fakes
@@ -115,6 +117,24 @@ class TestGoodRuns(testtools.TestCase):
         self.assertEqual('', world.properties['xloud_image'])
         self.assertEqual('application', world.recorded['xloud_consistency'])
         self.assertEqual(fakes.IMAGE, world.recorded['xloud_image'])
+
+    def test_the_journal_tells_with_what_it_was_quiesced(self):
+        lines = {}
+        world = fakes.World()
+        world.write = lambda event, **fields: bool(
+            lines.update({event: fields}) or True
+        )
+        pair = Quiescer(
+            'pair',
+            '',
+            (('pre', 'freeze'),),
+            companions=(Companion('file', '/script', ''),),
+        )
+        run(world, quiescers=(Quiescer('sync', ''), pair))
+        self.assertEqual(
+            ['sync', 'pair,file=/script,pre=freeze'],
+            lines['request']['quiesce'],
+        )
 
     def test_waiting_ends_with_active(self):
         outcome = run(fakes.World(), wait=True)
