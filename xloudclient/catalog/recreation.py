@@ -37,19 +37,23 @@ def words(snapshot: Snapshot, path: str) -> list[str]:
         *_option('--container-format', image.get('container_format')),
         *_option('--min-disk', image.get('min_disk')),
         *_option('--min-ram', image.get('min_ram')),
-        *(word for tag in snapshot.tags for word in ('--tag', tag)),
+        *(word for tag in snapshot.tags for word in _option('--tag', tag)),
         *_properties(snapshot),
-        '--file',
-        path,
+        *_option('--file', path),
+        *(('--',) if snapshot.name.startswith('-') else ()),
         snapshot.name,
     ]
 
 
 def _option(name: str, value: object) -> tuple[str, ...]:
-    return (name, str(value)) if value else ()
+    """Give an option its value, also one that looks like an option."""
+    if not value:
+        return ()
+    text = str(value)
+    return (f'{name}={text}',) if text.startswith('-') else (name, text)
 
 
 def _properties(snapshot: Snapshot) -> Iterator[str]:
     for key, value in sorted(properties(snapshot.image).items()):
         if value and key != OWNER_ID:
-            yield from ('--property', f'{key}={value}')
+            yield from _option('--property', f'{key}={value}')

@@ -147,8 +147,8 @@ class TestSave(SaveTestCase):
     def test_the_round_trip_to_another_project(self):
         self.place.server(name='web')
         [row] = self.snapshot(
-            'create', 'web', '--wait', '--tag', 'nightly',
-            '--property', "note=it's here",
+            'create', 'web', '--wait', '--tag', 'nightly', '--name=--{server}',
+            '--property', "note=it's here", '--property=-odd=-1',
         )  # fmt: skip
         self.image_id = row['Snapshot ID']
         original = self.image(self.image_id)
@@ -157,7 +157,7 @@ class TestSave(SaveTestCase):
         [line] = [one for one in said.splitlines() if 'image create' in one]
         words = shlex.split(line.partition(': openstack ')[2])
         self.user = 'other'
-        result = self.openstack(*words, '-f', 'json')
+        result = self.openstack(*words[:2], '-f', 'json', *words[2:])
         self.assertEqual(0, result.code, result.stderr)
         copy = self.image(result.rows['id'])
         self.addCleanup(
@@ -165,7 +165,8 @@ class TestSave(SaveTestCase):
         )
         for key in (
             'os_hash_value', 'size', 'name', 'disk_format', 'min_disk',
-            'container_format', 'note', 'image_type', 'tags', 'xloud_run',
+            'container_format', 'note', '-odd', 'image_type', 'tags',
+            'xloud_run',
         ):  # fmt: skip
             self.assertEqual(original[key], copy[key], key)
         data = self.cloud.layout.path('glance', 'images', copy['id'])

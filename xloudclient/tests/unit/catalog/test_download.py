@@ -128,3 +128,10 @@ class TestRecreation(testtools.TestCase):
             ],
             recreation.words(Snapshot(IMAGE), 'a file'),
         )  # fmt: skip
+
+    def test_what_looks_like_an_option_is_none(self):
+        image = {**IMAGE, 'name': '--verify', 'tags': ['-t'], '-key': 'v'}
+        words = recreation.words(Snapshot(image), '-file')
+        self.assertIn('--tag=-t', words)
+        self.assertIn('--property=-key=v', words)
+        self.assertEqual(['--file=-file', '--', '--verify'], words[-3:])
