@@ -16,7 +16,7 @@
 from collections.abc import Iterable, Iterator
 
 from xloudclient.catalog.properties import properties
-from xloudclient.catalog.snapshot import Kind, Snapshot
+from xloudclient.catalog.snapshot import Kind, Snapshot, described
 from xloudclient.consistency.errors import Failure
 from xloudclient.consistency.text import printable
 
@@ -96,14 +96,9 @@ def chosen(offers: Iterable[Snapshot], name: str) -> Snapshot:
             'See what is offered: openstack snapshot list --shared',
         )
     if len(found) > 1:
-        listed = ', '.join(
-            sorted(
-                f'{one.id} (of project {printable(one.project_id)})'
-                for one in found
-            )
-        )
         raise Failure(
-            f'several snapshots named {name!r} are offered: {listed}',
+            f'several snapshots named {name!r} are offered: '
+            + described(found),
             'Name it by its ID.',
         )
     return found[0]

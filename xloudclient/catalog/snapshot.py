@@ -24,7 +24,7 @@ import datetime
 import enum
 import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from xloudclient.consistency import evidence
@@ -310,6 +310,18 @@ class Snapshot:
     def label(self) -> str:
         """How messages name it: name and ID."""
         return f'{printable(self.name)} ({self.id})'
+
+
+def described(snapshots: Iterable[Snapshot]) -> str:
+    """Tell snapshots of one name from each other: the newest first."""
+    newest_first = sorted(
+        snapshots, key=lambda one: (one.created_at, one.id), reverse=True
+    )
+    return ', '.join(
+        f'{one.id} (of project {printable(one.project_id)}, created at '
+        f'{one.created_at})'
+        for one in newest_first
+    )
 
 
 def _devices(mapping: str) -> Iterator[Device]:

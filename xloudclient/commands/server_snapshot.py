@@ -260,10 +260,11 @@ def show(outcomes: Sequence[Any], width: int) -> list[tuple[Any, ...]]:
 def _row(outcome: Any) -> tuple[Any, ...]:
     from xloudclient.commands import columns
 
+    is_skipped = outcome.status == 'skipped'
     return (
         outcome.plan.target.name,
         outcome.requested.image_id if outcome.requested else None,
-        outcome.plan.snapshot_name or None,
+        None if is_skipped else outcome.plan.snapshot_name or None,
         str(outcome.status),
         None if outcome.consistency is None else str(outcome.consistency),
         None

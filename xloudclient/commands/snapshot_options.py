@@ -55,7 +55,10 @@ def add_list(parser: argparse.ArgumentParser) -> None:
     add(
         '--status',
         metavar='<status>',
-        help=_("Only snapshots in this status of Glance's"),
+        help=_(
+            'Only snapshots whose image has this status (queued, saving, '
+            'active, deactivated)'
+        ),
     )
     add('--name', metavar='<name>', help=_('Only snapshots named so'))
     add(
@@ -89,7 +92,10 @@ def add_list(parser: argparse.ArgumentParser) -> None:
         '--before',
         metavar='<time>',
         type=options.moment,
-        help=_('Only snapshots requested before that time'),
+        help=_(
+            'Only snapshots requested before that time (ISO 8601, or how '
+            'long ago: 12h, 7d, 4w)'
+        ),
     )
     whose = parser.add_mutually_exclusive_group()
     whose.add_argument(
@@ -105,7 +111,10 @@ def add_list(parser: argparse.ArgumentParser) -> None:
     whose.add_argument(
         '--shared',
         action='store_true',
-        help=_('Those that others offered to this project'),
+        help=_(
+            'The snapshots of other projects that were shared with this '
+            'one: those it accepted, and those that wait for its answer'
+        ),
     )
     common.add_project_domain_option_to_parser(parser)
     add(

@@ -162,6 +162,11 @@ def _guest_state(hold: Hold, failure: Failure) -> str:
         return ''
     if hold.frozen_seconds is None:
         return 'Nothing in the guest was held.'
+    if not hold.holders:
+        return (
+            f'The guest is released ({hold.frozen_seconds:.3f} s after the '
+            'first lock was asked for; none was had).'
+        )
     return f'The guest is released (held for {hold.frozen_seconds:.3f} s).'
 
 

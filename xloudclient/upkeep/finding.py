@@ -15,7 +15,7 @@
 import dataclasses
 from typing import Any
 
-from xloudclient.catalog.snapshot import Snapshot
+from xloudclient.catalog.snapshot import Snapshot, described
 from xloudclient.cloud.compute import is_uuid
 from xloudclient.cloud.images import Images
 from xloudclient.consistency.errors import Failure
@@ -54,9 +54,9 @@ class Finder:
         named = self._named(name_or_id, **filters)
         snapshots = [one for one in named if one.kind is not None]
         if len(snapshots) > 1:
-            ids = ', '.join(sorted(one.id for one in snapshots))
             raise Failure(
-                f'several snapshots are named {name_or_id!r}: {ids}',
+                f'several snapshots are named {name_or_id!r}: '
+                + described(snapshots),
                 'Name it by its ID.',
             )
         if snapshots:

@@ -72,9 +72,9 @@ def warning(check: str, text: str, advice: str = '') -> Finding:
 
 
 def problem(check: str, failure: Failure) -> Finding:
-    return Finding(
-        check, Result.PROBLEM, str(failure), failure.advice, failure
-    )
+    # the column is called Next: a command there needs no words before it
+    advice = failure.advice.removeprefix('Try: ')
+    return Finding(check, Result.PROBLEM, str(failure), advice, failure)
 
 
 def unseen(check: str, error: Exception) -> Finding:

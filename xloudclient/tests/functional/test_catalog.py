@@ -311,5 +311,9 @@ class TestShow(CatalogTestCase):
         )
         server = self.place.server()
         ids = sorted(self.native(server, 'same') for _ in range(2))
-        self.assertIn(', '.join(ids), self.refuse(1, 'show', 'same'))
+        said = self.refuse(1, 'show', 'same')
+        for image_id in ids:
+            created = self.image(image_id)['created_at']
+            self.assertIn(f'{image_id} (of project ', said)
+            self.assertIn(f'created at {created})', said)
         self.assertEqual(ids[0], self.show(ids[0])['id'])

@@ -159,6 +159,7 @@ class TestConsistent(ConsistentTestCase):
             '--on-error', 'fail', expect=3,
         )  # fmt: skip
         self.assertEqual('skipped', row['Status'])
+        self.assertIsNone(row['Snapshot Name'])
         self.assertEqual(before, self.counts())
         phases = [w.split()[0] for w in self.log.read_text().splitlines()]
         self.assertEqual(['pre', 'pre', 'post', 'post'], phases)

@@ -61,6 +61,13 @@ class TestOffer(testtools.TestCase):
         )
 
     def test_a_name_that_two_projects_offer_is_refused_with_both(self):
-        offers = [snapshot(id='a', owner='them'), snapshot(id='b')]
+        offers = [
+            snapshot(id='a', owner='them', created_at='2026-03-17T10:00:00Z'),
+            snapshot(id='b', created_at='2026-03-18T10:00:00Z'),
+        ]
         failure = self.assertRaises(Failure, offer.chosen, offers, 'db')
-        self.assertIn('a (of project them), b (of project us)', str(failure))
+        self.assertIn(
+            'b (of project us, created at 2026-03-18T10:00:00Z), '
+            'a (of project them, created at 2026-03-17T10:00:00Z)',
+            str(failure),
+        )

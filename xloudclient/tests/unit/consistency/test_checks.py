@@ -66,6 +66,10 @@ class TestVerdict(testtools.TestCase):
         )
         self.assertEqual('no snapshot (exit code 75): busy', verdict.text)
 
+    def test_what_is_next_is_the_command_alone(self):
+        failure = NotQuiesced('no ssh', 'Try: ssh -- host true')
+        self.assertEqual('ssh -- host true', problem('c', failure).advice)
+
     def test_a_lower_class_is_a_failure_of_its_own(self):
         proof = Proof(Consistency.CRASH, 'why')
         verdict = prediction.verdict((), fakes.plan(), proof)

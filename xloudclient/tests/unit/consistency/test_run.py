@@ -136,6 +136,13 @@ class TestGoodRuns(testtools.TestCase):
             lines['request']['quiesce'],
         )
 
+    def test_a_lock_that_was_not_had_is_not_said_to_have_been_held(self):
+        outcome = run(fakes.World({'hold:mysql': End.BADLY}))
+        self.assertIn('none was had', outcome.message)
+        self.assertNotIn('held for', outcome.message)
+        outcome = run(fakes.World({'hold:sync': End.BADLY}))
+        self.assertIn('held for', outcome.message)
+
     def test_waiting_ends_with_active(self):
         outcome = run(fakes.World(), wait=True)
         self.assertEqual(Status.ACTIVE, outcome.status)
