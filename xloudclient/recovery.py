@@ -120,7 +120,9 @@ class Remains:
             ),
             is_requested=requested is not None and not is_gone,
             volumes=tuple(map(str, (requested or {}).get('volumes', ()))),
-            proven=_last(record, 'proven', image=str, properties=dict),
+            proven=None
+            if is_gone
+            else _last(record, 'proven', image=str, properties=dict),
         )
 
 
@@ -300,7 +302,10 @@ class Recovery:
         image = self._call(functools.partial(self.cloud.images.get, image_id))
         state, reason = State.RECOVERED, ''
         if image is None:
-            reason = f'snapshot {image_id} vanished during its upload'
+            reason = (
+                f'snapshot {image_id} vanished: its upload failed, or '
+                'somebody deleted it'
+            )
         elif image['status'] != 'active':
             state = State.WAITING
             reason = f'snapshot {image_id} is still {image["status"]}'

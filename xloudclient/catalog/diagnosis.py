@@ -436,12 +436,17 @@ def _orphans(facts: ServerFacts) -> Finding:
         return Finding(
             'left behind', Result.OK, 'every volume snapshot has its image'
         )
+    return left_behind(facts.orphans)
+
+
+def left_behind(orphans: Sequence[str]) -> Finding:
+    """What is to be said of volume snapshots whose image is gone."""
     return Finding(
         'left behind',
         Result.PROBLEM,
-        f'{len(facts.orphans)} volume snapshots were made for an image that '
-        'does not exist',
-        f'openstack volume snapshot delete {shlex.join(facts.orphans)}',
+        f'{len(orphans)} volume snapshots were made for an image that does '
+        'not exist',
+        f'openstack volume snapshot delete {shlex.join(orphans)}',
     )
 
 

@@ -92,19 +92,30 @@ class Images:
             images: list[dict[str, Any]] = response.json()['images']
             return images
 
+    def _also_hidden(self, **filters: str) -> list[dict[str, Any]]:
+        """Return what matches; hidden images if no other one does.
+
+        Glance leaves them out unless it is asked for them alone.
+        """
+        found = self.matching(**filters)
+        return found or self.matching(**filters, os_hidden='true')
+
     def has_name(self, name: str, project_id: str) -> bool:
         """Whether the project has an image of that name."""
         # Glance takes what precedes a colon as an operator
         # (glance/common/utils.py split_filter_op).
         return bool(
-            self.matching(name=f'eq:{name}', owner=project_id, limit='1')
+            self._also_hidden(name=f'eq:{name}', owner=project_id, limit='1')
         )
 
     def latest_of(
         self, server_id: str, project_id: str
     ) -> list[dict[str, Any]]:
-        """Return the server's last ten snapshots, the newest first."""
-        return self.matching(
+        """Return the server's last ten snapshots, the newest first.
+
+        Hidden ones only if all are.
+        """
+        return self._also_hidden(
             instance_uuid=server_id,
             image_type='snapshot',
             owner=project_id,

@@ -182,6 +182,7 @@ class OpenStack:
         return {
             'xloud_image': image_id,
             'xloud_run': plan.run_id,
+            'xloud_server': plan.target.id,
             'xloud_device': device,
         }
 
@@ -192,6 +193,7 @@ class OpenStack:
                 {
                     'xloud_image': requested.image_id,
                     'xloud_run': plan.run_id,
+                    'xloud_server': plan.target.id,
                 },
             )
 

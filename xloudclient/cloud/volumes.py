@@ -92,8 +92,8 @@ class VolumeSnapshots:
             if not is_last:
                 params['marker'] = body['snapshots'][-1]['id']
 
-    def of_image(self, image_id: str) -> list[dict[str, Any]]:
-        """Return the snapshots whose metadata names an image (first page).
+    def marked(self, key: str, value: str) -> list[dict[str, Any]]:
+        """Return the snapshots that have that metadata (first page).
 
         There are none where there is no Cinder.
         """
@@ -102,17 +102,13 @@ class VolumeSnapshots:
         with translated():
             response = self._conn.block_storage.get(
                 '/snapshots/detail',
-                params={'metadata': str({'xloud_image': image_id})},
+                params={'metadata': str({key: value})},
                 microversion=METADATA_FILTER,
             )
             sdk_exceptions.raise_from_response(response)
             found = response.json()['snapshots']
         # what is not known as a filter is left out, without a word
-        return [
-            one
-            for one in found
-            if one['metadata'].get('xloud_image') == image_id
-        ]
+        return [one for one in found if one['metadata'].get(key) == value]
 
     def of_run(self, run_id: str, volumes: Iterable[str]) -> tuple[str, ...]:
         """Return the IDs of the snapshots of these volumes that a run made."""

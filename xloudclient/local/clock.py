@@ -29,6 +29,12 @@ FOREVER = 2e6
 T = TypeVar('T')
 
 
+def utc() -> str:
+    """The time of day, ISO 8601 in UTC with milliseconds."""
+    now = datetime.datetime.now(datetime.UTC)
+    return now.isoformat(timespec='milliseconds').replace('+00:00', 'Z')
+
+
 class SystemClock:
     """The port :class:`~xloudclient.consistency.ports.Clock`.
 
@@ -44,8 +50,7 @@ class SystemClock:
 
     def utc(self) -> str:
         """The time of day, ISO 8601 in UTC with milliseconds."""
-        now = datetime.datetime.now(datetime.UTC)
-        return now.isoformat(timespec='milliseconds').replace('+00:00', 'Z')
+        return utc()
 
     @property
     def interrupted(self) -> int:

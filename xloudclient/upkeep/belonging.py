@@ -72,7 +72,7 @@ class Belonging:
         """Return those that we made beside an image; as :meth:`parts`."""
         own: list[Part] = []
         kept = []
-        for part in self.volumes.of_image(image_id):
+        for part in self.volumes.marked('xloud_image', image_id):
             if others := self._named_by(part['id']) - {image_id}:
                 kept.append(
                     f'volume snapshot {part["id"]} is kept: image '

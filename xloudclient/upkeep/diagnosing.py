@@ -35,6 +35,7 @@ from xloudclient.upkeep import listing, uploads
 from xloudclient.upkeep.belonging import Belonging
 from xloudclient.upkeep.finding import Absent, Finder
 from xloudclient.upkeep.listing import Listing
+from xloudclient.upkeep.remnants import Remnants
 
 #: How many of a server's snapshots are looked at.
 NEWEST = 20
@@ -55,6 +56,15 @@ class Diagnosing:
     def finder(self) -> Finder:
         return self.listing.finder
 
+    @property
+    def _remnants(self) -> Remnants:
+        return Remnants(
+            self.cloud.volumes,
+            Belonging(
+                self.cloud.images, self.cloud.volumes, self.finder.reader
+            ),
+        )
+
     def diagnose(self, name_or_id: str) -> list[Finding]:
         """Say what is wrong with what has that name or ID.
 
@@ -67,9 +77,11 @@ class Diagnosing:
             found += self.of_snapshot(self.finder.find(name_or_id))
         except Absent:
             found += self._vanished(name_or_id)
+            found += self._remnants.of_image(name_or_id)
         try:
             found += self.of_server(self.cloud.servers.find(name_or_id))
         except Failure:
+            found += self._remnants.of_gone_server(name_or_id)
             if not found:
                 raise Failure(
                     f'there is no snapshot or server {name_or_id!r}',
@@ -129,7 +141,10 @@ class Diagnosing:
                         server.id
                     )
                 ),
-                orphans=tuple(self._orphans(found)),
+                orphans=self._remnants.of_server(
+                    server.id,
+                    [one.id for one in self.cloud.servers.attached(found)],
+                ),
                 quotas=tuple(self._quotas(found)),
                 needs_agent=is_yes(properties, REQUIRED),
                 has_agent=is_yes(properties, AGENT),
@@ -165,16 +180,6 @@ class Diagnosing:
             return {}
         return self.cloud.volumes.image_properties(attached[0].id)
 
-    def _orphans(self, found: Mapping[str, Any]) -> Iterator[str]:
-        """Yield the volume snapshots that Nova or we made for no image."""
-        belonging = Belonging(
-            self.cloud.images, self.cloud.volumes, found['tenant_id']
-        )
-        for volume in self.cloud.servers.attached(found):
-            for one in self.cloud.volumes.matching(volume_id=volume.id):
-                if belonging.is_orphan(one):
-                    yield one['id']
-
     def _quotas(self, found: Mapping[str, Any]) -> Iterator[Quota]:
         """Yield the quotas that a snapshot with all volumes counts for."""
         volumes = [
@@ -196,8 +201,8 @@ class Diagnosing:
                 yield Finding(
                     'image',
                     Result.PROBLEM,
-                    'it vanished during its upload; its server is '
-                    f'{record.server_id}',
+                    'it vanished: its upload failed, or somebody deleted '
+                    f'it; its server is {record.server_id}',
                     f'openstack server snapshot recover {record.run_id}',
                 )
 

@@ -42,6 +42,7 @@ from xloudclient.consistency.errors import (
 )
 from xloudclient.local import runs
 from xloudclient.local.journal import runs_folder
+from xloudclient.upkeep import uploads
 from xloudclient.upkeep.belonging import Belonging, Part
 from xloudclient.upkeep.finding import Finder
 
@@ -225,6 +226,7 @@ class Removing:
             if self.finder.get(snapshot.id) is not None:
                 raise Failure(f'{told}: {error}', LATER) from error
         self.belonging.forget(snapshot.id)
+        uploads.forget(snapshot.id)
 
     def _remove_parts(
         self, image_id: str, parts: Sequence[Part], is_whole: bool

@@ -16,13 +16,16 @@ Nova deletes the image of an upload that failed, and tells nobody. The run's
 journal, which stays until the evidence is on the image, is what remembers.
 """
 
+import contextlib
 import os
 from collections.abc import Container, Iterator
 
 from xloudclient.cloud.project import OpenStack
+from xloudclient.consistency.errors import Failure
 from xloudclient.consistency.text import printable
 from xloudclient.local import runs
-from xloudclient.local.journal import runs_folder
+from xloudclient.local.clock import utc
+from xloudclient.local.journal import FileJournal, runs_folder
 
 
 def vanished(cloud: OpenStack, seen: Container[str]) -> Iterator[str]:
@@ -44,14 +47,39 @@ def vanished(cloud: OpenStack, seen: Container[str]) -> Iterator[str]:
         begin = record.events[0]
         name = printable(str(begin.get('name') or record.server_id))
         yield (
-            f'{name}: snapshot {image_id} vanished during its upload. Take '
-            f'it again; this forgets the run: openstack server snapshot '
-            f'recover {record.run_id}'
+            f'{name}: snapshot {image_id} vanished: its upload failed, or '
+            'somebody deleted it. Take it again; this forgets the run: '
+            f'openstack server snapshot recover {record.run_id}'
         )
 
 
+def forget(image_id: str) -> None:
+    """Note that its user deleted an image: it has not vanished.
+
+    Never raises: a journal that can't be had tells of an image that is gone.
+    """
+    folder = runs_folder(os.environ)
+    for record in runs.dead_runs(folder):
+        if image_of(record) != image_id:
+            continue
+        with contextlib.suppress(Failure):
+            journal = FileJournal(folder, record.run_id, utc)
+            owes = {event.get('event') for event in journal.adopt().events}
+            journal.write('discarded', left=[])
+            # posts that are owed keep it
+            journal.close(done='owed' not in owes)
+
+
 def image_of(record: runs.Record) -> str:
-    """The image whose proof a run has yet to record; '' if there is none."""
+    """The image whose proof a run has yet to record; '' if there is none.
+
+    One that was discarded after all is none.
+    """
+    if any(
+        event.get('event') == 'discarded' and not event.get('left')
+        for event in record.events
+    ):
+        return ''
     images = [
         event['image']
         for event in record.events

@@ -200,6 +200,18 @@ class TestList(CatalogTestCase):
         self.listed()
         self.assertEqual('', self.last.stderr)
 
+    def test_a_snapshot_that_its_user_deleted_has_not_vanished(self):
+        server = self.place.server()
+        self.cloud.control(server.id, upload=2)
+        [row] = self.snapshot('create', server.id)
+        self.kill_recorders()
+        self.await_idle(server)
+        self.openstack('snapshot', 'delete', row['Snapshot ID'])
+        self.listed()
+        self.assertEqual('', self.last.stderr)
+        self.openstack('server', 'snapshot', 'recover')
+        self.assertEqual('', self.last.stderr)
+
     def test_what_others_wrote_does_nothing_to_a_terminal(self):
         server = self.place.server()
         evil = '\x1b[2Jevil'

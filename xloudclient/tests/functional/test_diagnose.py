@@ -40,6 +40,12 @@ class TestDiagnose(test_catalog.CatalogTestCase):
         self.assertIn(check, row['Check'])
         return row
 
+    def left_behind(self, subject: str) -> dict:
+        """Return the row of what a deletion left, among others."""
+        rows = self.diagnose(subject)
+        [row] = [row for row in rows if row['Check'] == 'left behind']
+        return row
+
     def test_nothing_is_wrong(self):
         server = self.place.server(volume_backed=True, data_volumes=1)
         [row] = self.snapshot('create', server.id, '--wait')
@@ -132,14 +138,31 @@ class TestDiagnose(test_catalog.CatalogTestCase):
         [taken] = self.snapshot('create', server.id, '--wait')
         conn = self.cloud.connection(self.user)
         conn.image.delete_image(taken['Snapshot ID'])
-        rows = self.diagnose(server.id)
-        [row] = [row for row in rows if row['Check'] == 'left behind']
-        self.cure(row)
+        self.cure(self.left_behind(server.id))
         self.cloud.wait(
             lambda: not list(conn.block_storage.snapshots()), what='gone'
         )
         found = self.diagnose(server.id)
         self.assertNotIn('left behind', [row['Check'] for row in found])
+
+    def test_a_deletion_that_was_interrupted(self):
+        server = self.place.server(data_volumes=1)
+        [taken] = self.snapshot(
+            'create', server.id, '--data-volumes', '--wait'
+        )
+        conn = self.cloud.connection(self.user)
+        conn.image.delete_image(taken['Snapshot ID'])
+        mine = self.left_behind(server.id)
+        conn.compute.delete_server(server.id)
+        self.cloud.wait(
+            lambda: not list(conn.compute.servers()), what='no server'
+        )
+        # the volume says no more whose it was
+        self.assertEqual(mine, self.left_behind(server.id))
+        self.cure(self.left_behind(taken['Snapshot ID']))
+        self.assertEqual([], list(conn.block_storage.snapshots()))
+        self.refuse(1, 'diagnose', server.id)
+        self.refuse(1, 'diagnose', taken['Snapshot ID'])
 
     def test_a_quota(self):
         server = self.place.server(volume_backed=True)

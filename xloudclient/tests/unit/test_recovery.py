@@ -196,6 +196,11 @@ class TestRecovery(RecoveryTestCase):
         self.assertIn('vanished', self.recover().reason)
         self.assertEqual([], self.journals)
 
+    def test_one_that_was_discarded_after_all_has_not_vanished(self):
+        self.dead(PROVEN, {'event': 'discarded', 'left': []})
+        self.recover()
+        self.cloud.images.get.assert_not_called()
+
     def test_only_the_runs_of_the_server_are_looked_at(self):
         self.dead(REQUEST, server='other')
         self.assertEqual([], list(self.recovery.recover_server('s')))
