@@ -28,7 +28,7 @@ def row(snapshot: Any, server_name: str, long: bool) -> tuple[Any, ...]:
         snapshot.id,
         columns.Text(snapshot.name),
         snapshot.status,
-        columns.Text(server_name) if server_name else None,
+        _text(server_name),
         snapshot.consistency_word,
         None if snapshot.size is None else columns.Size(snapshot.size),
         snapshot.created_at,
@@ -54,22 +54,27 @@ def _long(snapshot: Any) -> tuple[Any, ...]:
 
 
 def fields(shown: Any) -> dict[str, Any]:
-    """What is shown of one snapshot, in order."""
+    """What is shown of one snapshot, in order.
+
+    What an image has, too, is called as ``image set`` has it; what is not
+    known is None, as in the list.
+    """
     snapshot = shown.snapshot
     size, held = snapshot.size, snapshot.frozen_seconds
+    quiesced = snapshot.recorded('xloud_quiesced')
     return {
         'id': snapshot.id,
         'name': columns.Text(snapshot.name),
         'status': snapshot.status,
         'kind': snapshot.kind_word,
         'consistency': snapshot.consistency_word,
-        'reason': columns.Text(snapshot.why),
-        'server': columns.Text(shown.server_name),
-        'server_id': snapshot.server_id,
-        'captured_at': snapshot.captured_at,
+        'reason': _text(snapshot.why),
+        'server': _text(shown.server_name),
+        'server_id': snapshot.server_id or None,
+        'captured_at': _text(snapshot.captured_at),
         'frozen_for': None if held is None else columns.Seconds(held),
-        'quiesced': columns.Text(snapshot.recorded('xloud_quiesced')),
-        'position': columns.Text(snapshot.recorded('xloud_position')),
+        'quiesced': columns.Words(quiesced.split(',') if quiesced else []),
+        'position': _text(snapshot.recorded('xloud_position')),
         'timeline': columns.Lines(
             [f'{time} {what}' for time, what in shown.timeline()]
         ),
@@ -87,17 +92,21 @@ def fields(shown: Any) -> dict[str, Any]:
         ),
         'project': snapshot.project_id,
         'visibility': snapshot.visibility,
-        'is_protected': snapshot.is_protected,
-        'is_hidden': snapshot.is_hidden,
+        'protected': snapshot.is_protected,
+        'hidden': snapshot.is_hidden,
         'min_disk': snapshot.image.get('min_disk'),
         'min_ram': snapshot.image.get('min_ram'),
         'disk_format': snapshot.image.get('disk_format'),
-        'run_id': snapshot.run_id,
-        'group': snapshot.group_id,
+        'run_id': snapshot.run_id or None,
+        'group': snapshot.group_id or None,
         'tags': columns.Words(snapshot.tags),
         'created_at': snapshot.created_at,
         'updated_at': snapshot.image.get('updated_at'),
     }
+
+
+def _text(value: str) -> columns.Text | None:
+    return columns.Text(value) if value else None
 
 
 def verdict(judged: Any, server_name: str) -> tuple[Any, ...]:
@@ -106,7 +115,7 @@ def verdict(judged: Any, server_name: str) -> tuple[Any, ...]:
     return (
         snapshot.id,
         columns.Text(snapshot.name),
-        columns.Text(server_name) if server_name else None,
+        _text(server_name),
         snapshot.created_at,
         snapshot.consistency_word,
         str(judged.action),

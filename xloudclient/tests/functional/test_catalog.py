@@ -293,6 +293,9 @@ class TestShow(CatalogTestCase):
         self.assertIn('several disks', shown['reason'])
         self.assertEqual(server.id, shown['server_id'])
         self.assertEqual(row['Captured At'], shown['captured_at'])
+        self.assertEqual((False, False), (shown['protected'], shown['hidden']))
+        for key in ('position', 'group', 'frozen_for'):
+            self.assertIsNone(shown[key], key)
         self.assertEqual(
             [('/dev/vdb', 'available', 1), ('/dev/vdc', 'available', 1)],
             [
