@@ -14,11 +14,12 @@
 """Copies one disk of a snapshot to an image.
 
 What is under way is known by its marks in Cinder and Glance alone: whoever
-begins anew goes on where the last one ended, however it ended.
+begins anew goes on where the last one ended, however it ended, and two who
+convert the same snapshot at the same time make one copy together.
 """
 
 import collections
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from xloudclient.catalog import conversion
@@ -74,11 +75,7 @@ class DiskCopy:
         :raises Interrupted: by a signal; another attempt goes on
         """
         try:
-            image_id = self._patiently(self._found)
-            if not image_id:
-                self._advance()
-                image_id = self._patiently(self._finish)
-                self._shop.say(f'copied to image {image_id}: {self._label}')
+            image_id = self._patiently(self._found) or self._copy()
         except Interrupted:
             raise
         except (Failure, CloudError) as error:
@@ -92,25 +89,48 @@ class DiskCopy:
         found = self._shop.copies(self._disk.converted_from(self._snapshot))
         return str(found[0]['id']) if found else ''
 
-    def _advance(self) -> None:
-        """Do one step after another until the image is whole."""
+    def _copy(self) -> str:
+        """Do one step after another until there is a finished image.
+
+        Each is decided by what is there then: what was there before, and
+        what fails now, may be the work of another command, which is done.
+        """
+        try:
+            image_id = self._advance()
+        except Interrupted:
+            raise
+        except (Failure, CloudError):
+            if image_id := self._patiently(self._found):
+                return image_id
+            raise
+        self._shop.say(f'copied to image {image_id}: {self._label}')
+        return image_id
+
+    def _advance(self) -> str:
         doubts = 0
-        while (step := self._patiently(self._look)) is not Step.FINISH:
+        while True:
+            step = self._patiently(self._look)
             doubts = doubts + 1 if step is Step.DOUBT else 0
-            if step is Step.FAIL or doubts > 1:
-                raise Failure(self._why())
-            if step is Step.MAKE:
+            if step is Step.WAIT or doubts == 1:
+                self._wait()
+            elif image_id := self._patiently(self._found):
+                return image_id
+            elif step is Step.MAKE:
                 self._request(step, 'making a volume of', self._make_volume)
             elif step is Step.UPLOAD:
                 self._request(step, 'uploading', self._upload)
+            elif step is Step.FINISH:
+                return self._patiently(self._finish)
             else:
-                self._wait()
+                raise Failure(self._why())
 
     def _look(self) -> Step:
         """See how it stands: the volume first, as the rule has it."""
         shop = self._shop
         found = shop.volumes.of(self._disk.source)
-        self._volume = found[0] if found else {'id': self._volume['id']}
+        gone = {'id': self._volume['id']}
+        # of several that were made at once, all use the same one
+        self._volume = min(found, key=_age, default=gone)
         self._image = None
         if volume_id := self._volume['id']:
             images = shop.images.matching(
@@ -133,6 +153,10 @@ class DiskCopy:
         try:
             self._bounded(call)
             self._answered.add(step)
+        except Refused:
+            # another command may have asked for it a moment before
+            if self._patiently(self._look) is not Step.WAIT:
+                raise
         except ReplyLost:
             if self._asked[step] >= MOST_REQUESTS:
                 raise
@@ -244,3 +268,7 @@ class DiskCopy:
         if disk.is_image:
             return f'image {disk.source}'
         return f'{disk.device} (volume snapshot {disk.source})'
+
+
+def _age(volume: Mapping[str, Any]) -> tuple[str, str]:
+    return str(volume.get('created_at', '')), str(volume['id'])

@@ -20,7 +20,12 @@ import testtools
 
 from xloudclient.catalog.conversion import Disk
 from xloudclient.catalog.snapshot import Snapshot
-from xloudclient.consistency.errors import CloudError, Failure, ReplyLost
+from xloudclient.consistency.errors import (
+    CloudError,
+    Failure,
+    Refused,
+    ReplyLost,
+)
 from xloudclient.upkeep import copying
 from xloudclient.upkeep.copying import DiskCopy
 from xloudclient.upkeep.workshop import Workshop
@@ -159,3 +164,130 @@ class TestFailures(testtools.TestCase):
         copy = self.copy(Silent(VOLUME), glance)
         self.assertEqual('image', copy.make())
         self.assertEqual(1, len(glance.images))
+
+
+class Cloud:
+    """Cinder and Glance, who take their time, for two commands at once.
+
+    :ivar disturb: called before a request, with its name
+    """
+
+    def __init__(self):
+        self.volumes, self.images = {}, {}
+        self.made = self.uploads = 0
+        self.disturb = lambda request: None
+
+    def pass_time(self):
+        for one in (*self.volumes.values(), *self.images.values()):
+            one['status'] = {
+                'creating': 'available',
+                'uploading': 'available',
+                'queued': 'active',
+            }.get(one['status'], one['status'])
+
+    # Cinder
+
+    def of(self, source):
+        return [dict(one) for one in reversed(self.volumes.values())]
+
+    def make(self, source, size, is_image):
+        self.disturb('make')
+        self.made += 1
+        self.volumes[f'v{self.made}'] = {
+            'id': f'v{self.made}',
+            'status': 'creating',
+            'created_at': f'{self.made}',
+        }
+
+    def upload(self, volume_id, name, marks):
+        self.disturb('upload')
+        status = self.volumes.get(volume_id, {}).get('status', 'gone')
+        if status != 'available':
+            raise Refused(f'it is {status}', 400)
+        self.uploads += 1
+        self.volumes[volume_id]['status'] = 'uploading'
+        image = {**marks, 'id': f'i{self.uploads}', 'status': 'queued'}
+        self.images[image['id']] = image
+
+    def why(self, volume_id):
+        return ''
+
+    # Glance
+
+    def matching(self, **wanted):
+        wanted.pop('owner')
+        return [
+            dict(one)
+            for one in self.images.values()
+            if all(one.get(key) == value for key, value in wanted.items())
+        ]
+
+    def get(self, image_id):
+        return self.images.get(image_id)
+
+    def update(self, image_id, values, dropped):
+        self.disturb('update')
+        self.images[image_id].update(values)
+
+    def delete(self, thing_id):
+        self.volumes.pop(thing_id, None)
+        self.images.pop(thing_id, None)
+
+
+class TestTwoAtOnce(testtools.TestCase):
+    """The other command comes in at any point, and does what it has to."""
+
+    def setUp(self):
+        super().setUp()
+        self.cloud = Cloud()
+
+    def copy(self):
+        clock = FakeClock()
+        wait = clock.wait
+
+        def pass_time(seconds, ignore_signals=False):
+            wait(seconds)
+            self.cloud.pass_time()
+            self.cloud.disturb('wait')
+
+        clock.wait = pass_time
+        shop = Workshop(self.cloud, self.cloud, clock, 'owner', lambda _: None)
+        source = Snapshot({'id': 'snapshot', 'name': 'db'})
+        return DiskCopy(shop, source, Disk('source', '/dev/vdb', 1), ())
+
+    def come_in_at(self, request, act):
+        def disturb(name):
+            if name == request:
+                self.cloud.disturb = lambda request: None
+                act()
+
+        self.cloud.disturb = disturb
+
+    def convert_there(self):
+        self.theirs = self.copy().make()
+
+    def test_the_other_one_is_faster_from_any_point_on(self):
+        for request in ('make', 'wait', 'upload', 'update'):
+            self.cloud = Cloud()
+            self.theirs = ''
+            self.come_in_at(request, self.convert_there)
+            ours = self.copy().make()
+            self.assertEqual(self.theirs, ours, request)
+            self.assertEqual(1, len(self.cloud.images), request)
+            self.assertEqual({}, self.cloud.volumes, request)
+
+    def test_the_other_one_asks_for_the_upload_a_moment_before(self):
+        self.come_in_at(
+            'upload',
+            lambda: self.cloud.upload(
+                'v1', 'n', {'xloud_converted_from': 's', 'xloud_image': 'v1'}
+            ),
+        )
+        self.assertEqual('i1', self.copy().make())
+        self.assertEqual(1, self.cloud.uploads)
+
+    def test_volumes_that_both_made_are_told_apart(self):
+        self.come_in_at('make', lambda: self.cloud.make('source', 1, False))
+        self.assertEqual('i1', self.copy().make())
+        self.assertEqual({}, self.cloud.volumes)
+        self.assertEqual(1, self.cloud.uploads)
