@@ -61,6 +61,7 @@ class Part:
     :param size: GiB
     :param is_ours: whether it says itself that it belongs to the snapshot
     :param entry: what Nova's mapping says of it; empty if it is not there
+    :param volume_id: the volume that it is a snapshot of; '' if not known
     """
 
     id: str
@@ -71,6 +72,7 @@ class Part:
     is_ours: bool = True
     entry: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     is_image: bool = False
+    volume_id: str = ''
 
     @property
     def label(self) -> str:
@@ -157,6 +159,7 @@ def part(
         known.get('boot_index') == 0,
         entry is not None or metadata.get('xloud_image') == snapshot.id,
         known,
+        volume_id=str((found or {}).get('volume_id') or ''),
     )
 
 

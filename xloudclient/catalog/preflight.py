@@ -16,23 +16,23 @@ Nova would find most of it itself, but later: when the server is in ERROR
 already, and in words that do not say what to do.
 """
 
+import collections
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from xloudclient.catalog.launch import Flavor, Part, Wanted
 from xloudclient.catalog.snapshot import GIB, Kind, Snapshot
+from xloudclient.consistency.checks.quota import Allowance
 from xloudclient.consistency.errors import Failure
 from xloudclient.consistency.text import printable
 
-#: The limits of Nova and Cinder: what is used, the most, and its unit.
-SERVERS = ('totalInstancesUsed', 'maxTotalInstances', 'servers')
-CORES = ('totalCoresUsed', 'maxTotalCores', 'cores')
-RAM = ('totalRAMUsed', 'maxTotalRAMSize', 'MiB of RAM')
-VOLUMES = ('totalVolumesUsed', 'maxTotalVolumes', 'volumes')
-GIGABYTES = (
-    'totalGigabytesUsed',
-    'maxTotalVolumeGigabytes',
-    'GiB of volumes and their snapshots',
-)
+#: What quotas are of, by the names that ``openstack quota set`` has.
+UNITS = {
+    'instances': 'servers',
+    'cores': 'cores',
+    'ram': 'MiB of RAM',
+    'volumes': 'volumes',
+    'gigabytes': 'GiB of volumes and their snapshots',
+}
 
 
 def check_ready(snapshot: Snapshot, wanted: Wanted) -> None:
@@ -169,31 +169,40 @@ def _root_too_small(snapshot: Snapshot, size: int, min_disk: int) -> Failure:
 
 
 def quota_problems(
-    limits: Mapping[str, int],
-    volumes: Iterable[int],
+    allowances: Mapping[str, Allowance],
+    volumes: Iterable[tuple[str, int]],
     wanted: Wanted,
     flavor: Flavor,
 ) -> Iterator[Failure]:
     """Yield what the project's quotas have no room for.
 
-    :param limits: Nova's and Cinder's absolute ones; a service that was not
-        asked has none
-    :param volumes: GiB of each new volume of one server
+    :param allowances: by the names of the quotas; those of volumes also with
+        ``_<type>`` behind. A service that was not asked has none
+    :param volumes: type and GiB of each new volume of one server; the type
+        is '' if it is not known
     """
-    sizes = list(volumes)
-    needs = (
-        (SERVERS, 1),
-        (CORES, flavor.vcpus),
-        (RAM, flavor.ram),
-        (VOLUMES, len(sizes)),
-        (GIGABYTES, sum(sizes)),
+    for name, each in _needs(volumes, flavor).items():
+        one, more = allowances.get(name), each * wanted.count
+        if one is None or not more or one.has_room_for(more):
+            continue
+        kind, _, type_name = name.partition('_')
+        of_type = f' of type {printable(type_name)}' if type_name else ''
+        yield Failure(
+            f'quota: the project has {one} {UNITS[kind]}{of_type}, and this '
+            f'needs {more} more',
+            'Delete what is not needed, or ask for a higher quota.',
+        )
+
+
+def _needs(
+    volumes: Iterable[tuple[str, int]], flavor: Flavor
+) -> Mapping[str, int]:
+    """How much of each quota one server takes."""
+    needs = collections.Counter(
+        {'instances': 1, 'cores': flavor.vcpus, 'ram': flavor.ram}
     )
-    for (used_key, most_key, unit), each in needs:
-        used, most = limits.get(used_key, 0), limits.get(most_key, -1)
-        more = each * wanted.count
-        if most >= 0 and more and used + more > most:
-            yield Failure(
-                f'quota: the project has {used} of {most} {unit}, and this '
-                f'needs {more} more',
-                'Delete what is not needed, or ask for a higher quota.',
-            )
+    for type_name, size in volumes:
+        for suffix in {'', f'_{type_name}' if type_name else ''}:
+            needs[f'volumes{suffix}'] += 1
+            needs[f'gigabytes{suffix}'] += size
+    return needs

@@ -22,6 +22,13 @@ from openstack import exceptions as sdk_exceptions
 from xloudclient.cloud.errors import translated
 from xloudclient.consistency.checks.quota import Allowance
 
+#: Nova's absolute limits, by the names of its quotas: what is used, the most.
+SERVER_LIMITS = {
+    'instances': ('totalInstancesUsed', 'maxTotalInstances'),
+    'cores': ('totalCoresUsed', 'maxTotalCores'),
+    'ram': ('totalRAMUsed', 'maxTotalRAMSize'),
+}
+
 
 class Quotas:
     """Quotas, seen through an authenticated connection."""
@@ -44,6 +51,17 @@ class Quotas:
         return {
             name: Allowance(one['usage'], one['limit'])
             for name, one in usage.items()
+        }
+
+    def servers(self) -> dict[str, Allowance]:
+        """Return Nova's quotas for this project, by name."""
+        with translated():
+            response = self._conn.compute.get('/limits')
+            sdk_exceptions.raise_from_response(response)
+            found = response.json()['limits']['absolute']
+        return {
+            name: Allowance(found[used], found[most])
+            for name, (used, most) in SERVER_LIMITS.items()
         }
 
     def volumes(self, project_id: str) -> dict[str, Allowance]:

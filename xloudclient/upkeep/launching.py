@@ -27,7 +27,7 @@ from xloudclient.catalog.launch import Flavor, Part, Wanted
 from xloudclient.catalog.snapshot import Kind, Snapshot
 from xloudclient.cloud.choices import Choices
 from xloudclient.cloud.errors import translated
-from xloudclient.cloud.limits import Limits
+from xloudclient.cloud.quotas import Quotas
 from xloudclient.cloud.volumes import VolumeSnapshots
 from xloudclient.consistency.errors import Failure, Misuse, ReplyLost
 from xloudclient.consistency.text import printable
@@ -71,7 +71,7 @@ class Launching:
     finder: Finder
     volumes: VolumeSnapshots
     choices: Choices
-    limits: Limits
+    quotas: Quotas
 
     def prepare(self, options: Options) -> Launch:
         """Find the snapshot and all that belongs to it.
@@ -127,13 +127,22 @@ class Launching:
         flavor: Flavor,
     ) -> Iterator[Failure]:
         yield from preflight.flavor_problems(snapshot, parts, wanted, flavor)
-        sizes = [one.size for one in parts]
+        volumes = [(self._type_of(one), one.size) for one in parts]
         if wanted.root_size:
-            sizes.append(wanted.root_size)
-        limits = self.limits.compute()
-        if sizes:
-            limits |= self.limits.volumes()
-        yield from preflight.quota_problems(limits, sizes, wanted, flavor)
+            volumes.append(('', wanted.root_size))
+        allowances = self.quotas.servers()
+        if volumes:
+            allowances |= self.quotas.volumes(self.finder.reader)
+        yield from preflight.quota_problems(
+            allowances, volumes, wanted, flavor
+        )
+
+    def _type_of(self, one: Part) -> str:
+        """The type that its volume will have; '' if only the cloud knows."""
+        chosen = str(one.entry.get('volume_type') or '')
+        if chosen or not one.volume_id:
+            return chosen
+        return self.volumes.details(one.volume_id).type_name
 
 
 def _wanted(options: Options, snapshot: Snapshot) -> Wanted:
@@ -194,5 +203,5 @@ def of(conn: Any) -> Launching:
         finding.of(conn),
         VolumeSnapshots(conn),
         Choices(conn),
-        Limits(conn),
+        Quotas(conn),
     )

@@ -18,6 +18,7 @@ from xloudclient.catalog import preflight
 from xloudclient.catalog.launch import Flavor, Part, Wanted
 from xloudclient.catalog.snapshot import GIB, Snapshot
 from xloudclient.consistency import errors
+from xloudclient.consistency.checks.quota import Allowance
 
 IMAGE = {
     'id': 'a',
@@ -155,20 +156,19 @@ class TestFlavor(testtools.TestCase):
 
 
 class TestQuota(testtools.TestCase):
-    LIMITS = {
-        'maxTotalInstances': 3,
-        'totalInstancesUsed': 2,
-        'maxTotalCores': -1,
-        'totalCoresUsed': 9,
-        'maxTotalVolumes': 2,
-        'totalVolumesUsed': 2,
-        'maxTotalVolumeGigabytes': 10,
-        'totalGigabytesUsed': 4,
+    ALLOWANCES = {
+        'instances': Allowance(2, 3),
+        'cores': Allowance(9, -1),
+        'volumes': Allowance(2, 2),
+        'gigabytes': Allowance(4, 10),
     }
 
-    def of(self, *sizes: int, count: int = 1) -> list[str]:
-        wanted = Wanted(count=count)
-        return said(preflight.quota_problems(self.LIMITS, sizes, wanted, TINY))
+    def of(self, *sizes: int, count: int = 1, **more: Allowance) -> list[str]:
+        allowances, wanted = self.ALLOWANCES | more, Wanted(count=count)
+        volumes = [('fast', size) for size in sizes]
+        return said(
+            preflight.quota_problems(allowances, volumes, wanted, TINY)
+        )
 
     def test_there_is_room(self):
         self.assertEqual([], self.of())
@@ -178,6 +178,19 @@ class TestQuota(testtools.TestCase):
         self.assertIn('2 of 2 volumes, and this needs 2 more', volumes)
         self.assertIn('4 of 10 GiB of volumes', gigabytes)
         self.assertIn('needs 7 more', gigabytes)
+
+    def test_each_type_of_volume_has_quotas_of_its_own(self):
+        room = {
+            'volumes': Allowance(0, 9),
+            'gigabytes': Allowance(0, -1),
+            'volumes_fast': Allowance(0, -1),
+            'volumes_slow': Allowance(1, 1),
+            'gigabytes_fast': Allowance(5, 10),
+        }
+        self.assertEqual([], self.of(2, 3, **room))
+        [text] = self.of(2, 4, **room)
+        self.assertIn('5 of 10 GiB of volumes and their snapshots', text)
+        self.assertIn('of type fast, and this needs 6 more', text)
 
     def test_several_servers_need_several_times_as_much(self):
         [text] = self.of(count=2)
