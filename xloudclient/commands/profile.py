@@ -155,7 +155,7 @@ class _Merge:
         try:
             value = action.type(word) if callable(action.type) else word
             # what an action takes depends on its type, which mypy can't see
-            action(self._parser, into, value, f'--{key}')  # type: ignore
+            action(self._parser, into, value, f'--{key}')  # type: ignore[arg-type]
         except (argparse.ArgumentError, argparse.ArgumentTypeError) as error:
             said = getattr(error, 'message', str(error))
             raise self.profile.mistake(f'{key}: {said}', key) from error

@@ -13,45 +13,22 @@
 """snapshot list | show | save | diagnose | delete | prune | share | …"""
 
 import argparse
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from xloudclient.commands import base
 from xloudclient.i18n import _
 
-COLUMNS = (
-    'ID',
-    'Name',
-    'Status',
-    'Server',
-    'Consistency',
-    'Size',
-    'Created At',
-)
-LONG_COLUMNS = (
-    'Server ID',
-    'Kind',
-    'Volumes',
-    'Visibility',
-    'Project',
-    'Frozen For',
-    'Run ID',
-    'Group',
-    'Min Disk',
-    'Disk Format',
-    'Tags',
-)
-PRUNE_COLUMNS = (
-    'ID',
-    'Name',
-    'Server',
-    'Created At',
-    'Consistency',
-    'Action',
-    'Reason',
-)
-DIAGNOSIS_COLUMNS = ('Check', 'Result', 'Cause', 'Next')
+
+class AboutSnapshot(base.Guarded):
+    """A command about one snapshot."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser.add_argument(
+            'snapshot', metavar='<snapshot>', help=_('Snapshot (name or ID)')
+        )
+        return parser
 
 
 class ListSnapshot(base.FailureLister):
@@ -73,9 +50,10 @@ class ListSnapshot(base.FailureLister):
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[Sequence[str], Iterable[Any]]:
+        from xloudclient.commands import snapshot_rows
         from xloudclient.upkeep import listing
 
-        columns = COLUMNS + (LONG_COLUMNS if parsed_args.long else ())
+        columns = snapshot_rows.columns_of(parsed_args.long)
         self.check_columns(parsed_args, *columns)
         catalog = listing.of(self.app.client_manager.sdk_connection)
         query = catalog.query(parsed_args, self._owner(catalog, parsed_args))
@@ -110,18 +88,13 @@ class ListSnapshot(base.FailureLister):
             self.log.warning('%s', sentence)
 
 
-class ShowSnapshot(base.FailureShowOne):
+class ShowSnapshot(AboutSnapshot, base.FailureShowOne):
     _description = _(
         """Show a snapshot, its parts, and what was proven of it.
 
         Says why its consistency class is not higher."""
     )
     example = 'openstack snapshot show db-2026-03-18'
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        add_snapshot(parser)
-        return parser
 
     def take_action(
         self, parsed_args: argparse.Namespace
@@ -136,7 +109,7 @@ class ShowSnapshot(base.FailureShowOne):
         return tuple(fields), tuple(fields.values())
 
 
-class SaveSnapshot(base.Guarded):
+class SaveSnapshot(AboutSnapshot):
     _description = _(
         """Save the bytes of an image-backed snapshot to a file, verified.
 
@@ -147,13 +120,12 @@ class SaveSnapshot(base.Guarded):
     example = 'openstack snapshot save --file db.img db-2026-03-18'
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        parser = super().get_parser(prog_name)
         parser.add_argument(
             '--file',
             metavar='<path>',
             help=_('File to save to (default: standard output)'),
         )
-        add_snapshot(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
@@ -190,6 +162,7 @@ class DiagnoseSnapshot(base.FailureLister):
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[Sequence[str], Iterable[Any]]:
+        from xloudclient.commands.snapshot_rows import DIAGNOSIS_COLUMNS
         from xloudclient.consistency.errors import ExitCode
         from xloudclient.upkeep import diagnosing
 
@@ -283,19 +256,28 @@ class PruneSnapshot(base.FailureLister):
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[Sequence[str], Iterable[Any]]:
-        from xloudclient.consistency.errors import ExitCode
+        from xloudclient.commands import consent
+        from xloudclient.commands.snapshot_rows import PRUNE_COLUMNS
         from xloudclient.upkeep import pruning
 
         self.check_columns(parsed_args, *PRUNE_COLUMNS)
         rules = pruning.Rules.of(parsed_args)
-        self._check_consent(parsed_args)
+        consent.check(parsed_args)
         work = pruning.of(self.app.client_manager.sdk_connection, rules)
         plan = work.plan(parsed_args.servers)
         if parsed_args.dry_run:
             return PRUNE_COLUMNS, self._rows(work, plan)
         if not parsed_args.auto_approve:
-            self._ask(work, plan, parsed_args)
+            number = sum(one.is_deletion for one in plan)
+            if number:
+                consent.ask(self._rows(work, plan), number, parsed_args)
             plan = work.plan_again(parsed_args.servers, plan)
+        return PRUNE_COLUMNS, self._rows(work, self._carry_out(work, plan))
+
+    def _carry_out(self, work: Any, plan: Sequence[Any]) -> list[Any]:
+        """Do what was planned; return what was done."""
+        from xloudclient.consistency.errors import ExitCode
+
         done = []
         for outcome in work.carry_out(plan):
             done.append(outcome.verdict)
@@ -304,37 +286,7 @@ class PruneSnapshot(base.FailureLister):
             if outcome.failure:
                 self.log.error('%s', base.sentence(outcome.failure))
                 self._exit_code = int(ExitCode.FAILED)
-        return PRUNE_COLUMNS, self._rows(work, done)
-
-    def _check_consent(self, parsed_args: argparse.Namespace) -> None:
-        from xloudclient.consistency.errors import Misuse
-
-        is_given = parsed_args.dry_run or parsed_args.auto_approve
-        if not (is_given or sys.stdin.isatty()):
-            raise Misuse(
-                'there is no terminal to ask on',
-                'See what would be deleted with --dry-run, and delete it '
-                'with --auto-approve.',
-            )
-
-    def _ask(
-        self, work: Any, plan: Sequence[Any], parsed_args: argparse.Namespace
-    ) -> None:
-        """Show the plan and ask once; nothing to delete needs no consent."""
-        from cliff.formatters import table
-
-        from xloudclient.consistency.errors import Failure
-
-        number = sum(one.is_deletion for one in plan)
-        if not number:
-            return
-        table.TableFormatter().emit_list(
-            PRUNE_COLUMNS, self._rows(work, plan), sys.stderr, parsed_args
-        )
-        sys.stderr.write(_('Delete %d of these snapshots? [y/N] ') % number)
-        sys.stderr.flush()
-        if sys.stdin.readline().strip().lower() not in ('y', 'yes'):
-            raise Failure('nothing was deleted')
+        return done
 
     def _rows(self, work: Any, verdicts: Sequence[Any]) -> list[Any]:
         from xloudclient.commands import snapshot_rows
@@ -355,14 +307,13 @@ class Telling(base.Guarded):
                 self.app.stderr.write(f'{sentence}\n')
 
 
-class Sharing(Telling):
+class Sharing(AboutSnapshot, Telling):
     """What share and unshare have in common."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         from openstackclient.identity import common
 
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        add_snapshot(parser)
+        parser = super().get_parser(prog_name)
         parser.add_argument(
             'projects',
             metavar='<project>',
@@ -374,6 +325,15 @@ class Sharing(Telling):
         )
         common.add_project_domain_option_to_parser(parser)
         return parser
+
+    def work(self, parsed_args: argparse.Namespace) -> Any:
+        from xloudclient.upkeep import sharing
+
+        return sharing.of(
+            self.app.client_manager.sdk_connection,
+            self.app.options.verbose_level,
+            parsed_args.project_domain,
+        )
 
 
 class ShareSnapshot(Sharing):
@@ -402,13 +362,7 @@ class ShareSnapshot(Sharing):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        from xloudclient.upkeep import sharing
-
-        work = sharing.of(
-            self.app.client_manager.sdk_connection,
-            self.app.options.verbose_level,
-            parsed_args.project_domain,
-        )
+        work = self.work(parsed_args)
         self.say(
             work.share(
                 parsed_args.snapshot, parsed_args.projects, parsed_args.convert
@@ -426,17 +380,11 @@ class UnshareSnapshot(Sharing):
     example = 'openstack snapshot unshare db-2026-03-18 shop'
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        from xloudclient.upkeep import sharing
-
-        work = sharing.of(
-            self.app.client_manager.sdk_connection,
-            self.app.options.verbose_level,
-            parsed_args.project_domain,
-        )
+        work = self.work(parsed_args)
         self.say(work.unshare(parsed_args.snapshot, parsed_args.projects))
 
 
-class AcceptSnapshot(Telling):
+class AcceptSnapshot(AboutSnapshot, Telling):
     _description = _(
         """Accept a snapshot that another project shares with this one.
 
@@ -445,11 +393,6 @@ class AcceptSnapshot(Telling):
     )
     example = 'openstack snapshot accept db-2026-03-18'
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        add_snapshot(parser)
-        return parser
-
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         from xloudclient.upkeep import offers
 
@@ -457,7 +400,7 @@ class AcceptSnapshot(Telling):
         self.say(work.accept(parsed_args.snapshot))
 
 
-class RejectSnapshot(Telling):
+class RejectSnapshot(AboutSnapshot, Telling):
     _description = _(
         """Reject a snapshot that another project shares with this one.
 
@@ -465,20 +408,8 @@ class RejectSnapshot(Telling):
     )
     example = 'openstack snapshot reject db-2026-03-18'
 
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        add_snapshot(parser)
-        return parser
-
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         from xloudclient.upkeep import offers
 
         work = offers.of(self.app.client_manager.sdk_connection)
         self.say(work.reject(parsed_args.snapshot))
-
-
-def add_snapshot(parser: argparse.ArgumentParser) -> None:
-    """The one snapshot that a command is about."""
-    parser.add_argument(
-        'snapshot', metavar='<snapshot>', help=_('Snapshot (name or ID)')
-    )

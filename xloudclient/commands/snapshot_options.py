@@ -29,6 +29,24 @@ KINDS = ('image', 'volume', 'backup')
 
 def add_list(parser: argparse.ArgumentParser) -> None:
     """Options on which snapshots are listed."""
+    _add_kinds(parser)
+    _add_marks(parser)
+    _add_times(parser)
+    _add_owners(parser)
+    parser.add_argument(
+        '--hidden',
+        action='store_true',
+        help=_('Those that are hidden, instead'),
+    )
+    parser.add_argument(
+        '--long',
+        action='store_true',
+        help=_('List additional fields in output'),
+    )
+    pagination.add_marker_pagination_option_to_parser(parser)
+
+
+def _add_kinds(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         '--server',
@@ -60,6 +78,10 @@ def add_list(parser: argparse.ArgumentParser) -> None:
             'active, deactivated)'
         ),
     )
+
+
+def _add_marks(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add('--name', metavar='<name>', help=_('Only snapshots named so'))
     add(
         '--tag',
@@ -79,6 +101,10 @@ def add_list(parser: argparse.ArgumentParser) -> None:
         metavar='<group>',
         help=_('Only the snapshots of this group (ID)'),
     )
+
+
+def _add_times(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         '--since',
         metavar='<time>',
@@ -97,6 +123,9 @@ def add_list(parser: argparse.ArgumentParser) -> None:
             'long ago: 12h, 7d, 4w)'
         ),
     )
+
+
+def _add_owners(parser: argparse.ArgumentParser) -> None:
     whose = parser.add_mutually_exclusive_group()
     whose.add_argument(
         '--all-projects',
@@ -117,17 +146,6 @@ def add_list(parser: argparse.ArgumentParser) -> None:
         ),
     )
     common.add_project_domain_option_to_parser(parser)
-    add(
-        '--hidden',
-        action='store_true',
-        help=_('Those that are hidden, instead'),
-    )
-    add(
-        '--long',
-        action='store_true',
-        help=_('List additional fields in output'),
-    )
-    pagination.add_marker_pagination_option_to_parser(parser)
 
 
 def add_rules(parser: argparse.ArgumentParser) -> None:

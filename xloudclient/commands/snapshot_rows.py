@@ -21,6 +21,44 @@ from osc_lib.cli import format_columns
 
 from xloudclient.commands import columns
 
+COLUMNS = (
+    'ID',
+    'Name',
+    'Status',
+    'Server',
+    'Consistency',
+    'Size',
+    'Created At',
+)
+LONG_COLUMNS = (
+    'Server ID',
+    'Kind',
+    'Volumes',
+    'Visibility',
+    'Project',
+    'Frozen For',
+    'Run ID',
+    'Group',
+    'Min Disk',
+    'Disk Format',
+    'Tags',
+)
+PRUNE_COLUMNS = (
+    'ID',
+    'Name',
+    'Server',
+    'Created At',
+    'Consistency',
+    'Action',
+    'Reason',
+)
+DIAGNOSIS_COLUMNS = ('Check', 'Result', 'Cause', 'Next')
+
+
+def columns_of(long: bool) -> tuple[str, ...]:
+    """The columns of the list."""
+    return COLUMNS + (LONG_COLUMNS if long else ())
+
 
 def row(snapshot: Any, server_name: str, long: bool) -> tuple[Any, ...]:
     """A row of the list."""

@@ -66,7 +66,21 @@ STEPS: Mapping[str, str] = {
 
 
 class Console(console.Console):
-    """A console whose reader may go away."""
+    """A console on stderr, whose reader may go away.
+
+    :param verbosity: 0 says nothing
+    """
+
+    def __init__(self, file: IO[str], verbosity: int) -> None:
+        # rich would take stdout in the place of a closed stderr
+        is_quiet = verbosity < 1 or sys.stderr is None
+        super().__init__(
+            file=file, highlight=False, soft_wrap=True, quiet=is_quiet
+        )
+
+    def say(self, text: str) -> None:
+        """Print a line, as it is."""
+        self.print(text, markup=False, emoji=False)
 
     def on_broken_pipe(self) -> None:
         """Say no more; rich's own would also silence stdout, and exit."""
@@ -85,11 +99,7 @@ class Progress:
     """
 
     def __init__(self, verbosity: int, events: str | None = None) -> None:
-        # rich would take stdout in the place of a closed stderr
-        self._is_quiet = verbosity < 1 or sys.stderr is None
-        self._console = Console(
-            file=_own_stderr(), highlight=False, soft_wrap=True
-        )
+        self._console = Console(_own_stderr(), verbosity)
         self._status: status.Status | None = None
         self._waiting: dict[str, str] = {}
         self._path = events
@@ -105,7 +115,7 @@ class Progress:
         :raises Misuse: the events file can't be written
         """
         self._events = _opened(self._path)
-        if self._console.is_terminal and not self._is_quiet:
+        if self._console.is_terminal and not self._console.quiet:
             self._status = self._console.status('starting')
             self._put(self._status.start)
         self._writer.start()
@@ -145,11 +155,7 @@ class Progress:
             f'{server}: {text}' for server, text in self._waiting.items()
         )
         text = f'releasing first, please wait ({waiting or "starting"})'
-        self._put(functools.partial(self._say, text))
-
-    def _say(self, text: str) -> None:
-        if not self._is_quiet:
-            self._console.print(text, markup=False, emoji=False)
+        self._put(functools.partial(self._console.say, text))
 
     def step(self, server: str, text: str, event: Mapping[str, Any]) -> None:
         """Have a step printed and recorded. Never raises, never waits."""
@@ -158,7 +164,7 @@ class Progress:
 
     def _step(self, server: str, text: str, event: Mapping[str, Any]) -> None:
         line = f'{printable(server)}  +{event["elapsed"]:.3f} s  {text}'
-        self._say(line)
+        self._console.say(line)
         if self._status:
             self._status.update(markup.escape(f'{server}: {text}'))
         if self._events:

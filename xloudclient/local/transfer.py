@@ -42,12 +42,8 @@ class Transfer:
     """
 
     def __init__(self, verbosity: int, total: int) -> None:
-        # rich would take stdout in the place of a closed stderr
-        self._is_quiet = verbosity < 1 or sys.stderr is None
         self._total = total
-        self._console = Console(
-            file=sys.stderr, highlight=False, soft_wrap=True
-        )
+        self._console = Console(sys.stderr, verbosity)
         self._bar = progress.Progress(
             progress.TextColumn('{task.description}', markup=False),
             progress.BarColumn(),
@@ -56,7 +52,7 @@ class Transfer:
             progress.TimeRemainingColumn(),
             console=self._console,
             transient=True,
-            disable=self._is_quiet or not self._console.is_terminal,
+            disable=self._console.quiet or not self._console.is_terminal,
         )
         self._next_look = self._next_line = 0.0
 
@@ -95,8 +91,7 @@ class Transfer:
 
     def say(self, text: str) -> None:
         """Print a line."""
-        if not self._is_quiet:
-            self._console.print(printable(text), markup=False, emoji=False)
+        self._console.say(printable(text))
 
 
 def _line(task: progress.Task) -> str:

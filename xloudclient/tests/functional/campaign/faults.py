@@ -13,6 +13,7 @@
 """The rows of the table: what breaks, and in which phases that is tried."""
 
 import signal
+from typing import Any
 
 from xloudclient.tests.functional.campaign import strikes
 from xloudclient.tests.functional.campaign.fault import Fault
@@ -154,13 +155,14 @@ def _api(
 
 
 def _suspended(service: str, seconds: float, **more: object) -> Fault:
+    values: dict[str, Any] = {'phases': ASKING, 'why_not': NO_CALL, **more}
     return Fault(
         f'{service} stopped for {seconds:g} s',
         CLOUD,
         strikes.suspends(service),
         mend=strikes.resume,
         lasts=seconds,
-        **{'phases': ASKING, 'why_not': NO_CALL, **more},  # type: ignore
+        **values,
     )
 
 
