@@ -26,6 +26,7 @@ from urllib import parse
 from openstack import connection
 from openstack import exceptions as sdk_exceptions
 
+from xloudclient.catalog.snapshot import Snapshot
 from xloudclient.cloud.compute import is_uuid
 from xloudclient.cloud.errors import translated
 from xloudclient.consistency import evidence
@@ -177,6 +178,18 @@ class Images:
         path = f'/images/{image_id}/tags/{parse.quote(tag, safe="")}'
         with translated():
             sdk_exceptions.raise_from_response(self._conn.image.put(path))
+
+    def fit_min_disk(self, image_id: str) -> None:
+        """Lower what an image asks of a root disk to what its own one has.
+
+        Nova writes the flavor's disk on a volume-backed snapshot, and then
+        refuses to launch it from a smaller volume: ``snapshot_volume_backed``
+        and ``_validate_flavor_image_nostatus`` in ``nova/compute/api.py``.
+        """
+        image = self.get(image_id) or {}
+        for one in Snapshot(image).devices:
+            if one.is_root and one.size and one.size < image['min_disk']:
+                self.update(image_id, {'min_disk': one.size})
 
     def delete(self, image_id: str) -> None:
         """Delete the image; one that is gone already is no error."""

@@ -13,6 +13,7 @@
 
 """The Cloud port over Nova, Glance and Cinder."""
 
+import contextlib
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -196,6 +197,9 @@ class OpenStack:
                     'xloud_server': plan.target.id,
                 },
             )
+        # launch says how it is mended by hand
+        with contextlib.suppress(CloudError):
+            self.images.fit_min_disk(requested.image_id)
 
     def image_status(self, image_id: str) -> str | None:
         image = self.images.get(image_id)

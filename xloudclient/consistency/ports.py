@@ -208,7 +208,8 @@ class Cloud(Protocol):
         """Ask for a snapshot of an attached volume; return its ID."""
 
     def own_volume_snapshots(self, plan: Plan, requested: Requested) -> None:
-        """Mark the volume snapshots as belonging to the image."""
+        """Mark the volume snapshots as belonging to the image, and have it
+        ask for no larger root disk than its own."""
 
     def image_status(self, image_id: str) -> str | None:
         """The image's status; None if it is gone."""

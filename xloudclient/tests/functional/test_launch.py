@@ -202,6 +202,22 @@ class TestLaunch(LaunchTestCase):
 
 
 class TestRefusals(LaunchTestCase):
+    def test_the_disk_of_the_flavor_that_nova_wrote_is_not(self):
+        """Its server's flavor has more disk than its root volume."""
+        server = self.place.server(flavor='2', volume_backed=True)
+        native = self.conn().compute.create_server_image(server.id, 'native')
+        self.cloud.wait(
+            lambda: (
+                self.conn().compute.get_server(server.id).task_state is None
+            ),
+            what='no task',
+        )
+        text = self.refuse(native.id, 'x', '--flavor', 'm1.small')
+        self.assertIn(f'image set --min-disk 1 {native.id}', text)
+        snapshot = self.snap(server)
+        self.assertEqual(1, self.image(snapshot)['min_disk'])
+        self.launch(snapshot, 'copy')
+
     def test_all_that_is_in_the_way_each_with_what_helps(self):
         server = self.place.server(flavor='2', data_volumes=1)
         snapshot = self.snap(server, '--data-volumes')
