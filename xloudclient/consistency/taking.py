@@ -164,10 +164,15 @@ class Taking:
         )
         self.progress.pending_volume = ''
 
-    def await_capture(self, poll: Callable[[], float]) -> None:
+    def await_capture(
+        self,
+        poll: Callable[[], float],
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
         """Return once the point in time is fixed.
 
         :param poll: seconds until the next look
+        :param meanwhile: is called after each look in vain
         :raises CaptureFailed: it will never be
         """
         looks = 0
@@ -175,6 +180,7 @@ class Taking:
             looks += 1
             if looks % LOOKS_PER_TASK == 0:
                 self._look_at_task()
+            meanwhile()
             self.world.clock.wait(min(poll(), self._remaining()))
         self.progress.captured_at = self.world.clock.utc()
         self.progress.captured_clock = self.world.clock.now()

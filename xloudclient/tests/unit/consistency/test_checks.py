@@ -119,11 +119,17 @@ class TestPrediction(testtools.TestCase):
         plan = fakes.plan()
         for measured_ms, result in (
             (None, Result.OK),
-            (59_000, Result.OK),
+            (9_000, Result.OK),
+            (59_000, Result.WARNING),
             (61_000, Result.PROBLEM),
         ):
             found = prediction.hold(plan, measured_ms, FACTS)
             self.assertEqual(result, found.result, measured_ms)
+            is_advised = 'hook install' in found.advice
+            self.assertEqual(result is not Result.OK, is_advised)
+        by_agent = dataclasses.replace(plan, quiescers=(), by_agent=True)
+        found = prediction.hold(by_agent, 59_000, FACTS)
+        self.assertIn('2.0 s (estimated)', found.text)
         large = dataclasses.replace(FACTS, used_bytes=15 * 10**9)
         found = prediction.hold(plan, None, large)
         self.assertEqual(Result.WARNING, found.result)
