@@ -90,12 +90,12 @@ class GuestFacts:
 class Testimony:
     """What one holder in the freeze hook showed.
 
-    :param ready: its ``ready`` line
+    :param ready: its ``ready`` line; None if it was not ready at the thaw
     :param held: its answer after the thaw; a sentence if it did not hold
     """
 
     quiescer: Quiescer
-    ready: Evidence
+    ready: Evidence | None
     held: Evidence | str
 
 
@@ -106,7 +106,7 @@ class Freeze:
     :param number: counts them since boot
     :param is_watched: another run held, so the hook held nothing itself
     :param is_held: all that the hook holds was held as the agent froze
-    :param is_over: thawed, and released
+    :param is_over: released, after the thaw or since it could not hold
     :param seconds: from the first lock requested to the last one released
     :param testimonies: the first one is on the agent's own freeze
     """

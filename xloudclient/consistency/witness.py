@@ -189,6 +189,12 @@ class Witness:
         self.hold.holders = [
             Holder(one.quiescer, one.ready, one.held)
             for one in freeze.testimonies
+            if one.ready is not None
+        ]
+        self.hold.lapses += [
+            f'{one.quiescer.name}: {one.held}'
+            for one in freeze.testimonies
+            if one.ready is None
         ]
         if self.plan.target.kind is Kind.VOLUME:
             self.hold.lapses.append(OF_VOLUMES)
@@ -249,5 +255,6 @@ def _was_frozen(freeze: Freeze) -> bool:
     return bool(
         watch
         and freeze.is_over
+        and watch.ready
         and Holder(watch.quiescer, watch.ready, watch.held).is_proven
     )

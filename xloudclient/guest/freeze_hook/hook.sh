@@ -109,11 +109,11 @@ hold_all() {
         start agent || return 1
     elif ! start main; then
         [ "$HEARD" = busy ] || return 1
+        last=1
         true >"$record"
         note freeze
-        start agent || return 1
-        last=1
         note watching
+        start agent || return 1
     fi
     tell "cap $cap"
     holder=1

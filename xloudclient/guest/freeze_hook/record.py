@@ -97,7 +97,7 @@ def _freeze(
         number=number,
         is_watched=is_watched,
         is_held='held' in notes,
-        is_over='thaw' in notes and 'closed' in notes,
+        is_over='closed' in notes,
         seconds=None if began is None or ended is None else ended - began,
         testimonies=heard.testimonies(1 if is_watched else len(holders)),
     )
@@ -137,7 +137,7 @@ class _Heard:
         return tuple(
             Testimony(
                 one,
-                self._ready.get(child.id, Evidence()),
+                self._ready.get(child.id),
                 self._held(child),
             )
             for one, child in pairs

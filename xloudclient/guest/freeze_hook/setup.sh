@@ -5,7 +5,7 @@
 #   setup install|remove|status place=FOLDER [root=FOLDER] [since=N] [expect=yes]
 #     place   where the hook is kept
 #     root    what stands for / (empty: the guest itself)
-#     since   tell of the freezes after number N
+#     since   tell of the freezes after number N (default: of none)
 #     expect  tell the hook, too, that the run this is part of leaves the holding to it
 #
 # How the guest agent comes to call it:
@@ -23,7 +23,7 @@ LC_ALL=C
 PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin
 export LC_ALL PATH
 umask 022
-verb=$1 place='' root='' since=0 expect=''
+verb=$1 place='' root='' since=999999999 expect=''
 shift
 for word; do
     case $word in

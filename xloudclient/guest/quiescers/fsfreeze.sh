@@ -101,12 +101,25 @@ look_out() {
 look_at() {
     while [ -e "fsfreeze-looking.$$" ]; do
         rmdir "${1%/}/.xloudclient-is-it-frozen" &
-        look_pid=$!
-        sleep 0.01 2>/dev/null || sleep 1
-        is_waiting && sleep 0.01 && is_waiting && true >"$2"
+        look_pid=$! look_count=0
+        # No other process is started meanwhile: on a busy machine that takes longer than the freeze.
+        until is_waiting || [ "$look_count" -gt 50 ]; do
+            look_count=$((look_count + 1))
+        done
+        if is_waiting && { waits_for_a_thaw || { sleep 0.01 && is_waiting; }; }; then
+            true >"$2"
+        fi
         wait "$look_pid"
+        sleep 0.01 2>/dev/null || sleep 1
         [ ! -e "$2" ] || return 0
     done
+}
+
+# Whether the kernel says that it waits for what a freeze has taken (Linux, fs/super.c, sb_start_write). It may not tell.
+waits_for_a_thaw() {
+    look_place=''
+    read -r look_place 2>/dev/null <"/proc/$look_pid/wchan"
+    case $look_place in *percpu_rwsem* | *percpu_down_read* | *sb_start_write*) ;; *) return 1 ;; esac
 }
 
 # Whether it sleeps in the kernel (proc(5), state): one that only had no turn yet is running.

@@ -57,22 +57,24 @@ class FreezeHookTestCase(base.FunctionalTestCase):
             )
         )
         self.hook = self.root + freeze_hook.PLACE + '/hook'
-        self.write('bin/rmdir', RMDIR)
+        self.script_in_guest('bin/rmdir', RMDIR.format(home=self.root))
         # else it would be root's
-        self.guest.run('mkdir', '-p', 'etc/qemu', check=True)
-        self.guest.set_freeze_hook(
-            AGENT.format(home=self.root, hook=self.hook)
-        )
+        self.guest.run('mkdir', '-p', 'etc/qemu', 'usr/local/lib', check=True)
+        agent = AGENT.format(home=self.root, hook=self.hook)
+        self.guest.set_freeze_hook(agent)
         self.guest.start_mariadb()
         self.addCleanup(self.guest.stop_mariadb)
         self.start_agent()
 
-    def write(self, name, text):
-        script = text.format(home=self.root)
+    def script_in_guest(self, name, text):
         self.guest.run(
-            'sh', '-c', f'cat >"{name}"; chmod 755 "{name}"', input=script,
+            'sh', '-c', f'cat >"{name}"; chmod 755 "{name}"', input=text,
             check=True,
         )  # fmt: skip
+
+    @property
+    def configuration(self):
+        return f'{self.root}/etc/qemu/qemu-ga.conf'
 
     def start_agent(self):
         """The real one, which nobody asks to freeze anything."""
@@ -109,29 +111,137 @@ class FreezeHookTestCase(base.FunctionalTestCase):
             expect=expect,
         )[0]  # fmt: skip
 
-    def state(self):
-        """All files of the guest that a hook could leave behind."""
+    def files(self):
+        """What a hook could leave behind in the guest, with its content."""
         found = self.guest.run(
-            'sh', '-c', 'find etc usr -type f | sort; cat etc/qemu/*.conf'
-        )
+            'sh', '-c',
+            'find etc usr bin /dev/shm/xloudclient-$(id -u)/agent -type f '
+            '-exec cksum {} + | sort; find etc usr -type d | sort',
+        )  # fmt: skip
         return found.stdout
+
+    def write(self):
+        writer = Writer(self.guest)
+        self.addCleanup(writer.stop)
+        return writer
+
+    def by_hand(self, verb, expect=0):
+        """Call the hook as an agent does."""
+        done = self.guest.run(self.hook, verb)
+        self.assertEqual(expect, done.returncode, done.stderr)
 
 
 class TestFreezeHook(FreezeHookTestCase):
-    def test_the_hook_holds_while_nova_captures(self):
+    def test_it_holds_while_nova_captures_and_leaves_no_trace(self):
+        before = self.files()
         row = self.manage('install')
         self.assertEqual('installed', row['Hook'])
         self.assertEqual(['mysql'], row['Quiesces'])
         self.assertEqual('stale', row['Agent'])
         self.consistent('--quiesce', 'agent', expect=3)
+        self.assertIn('restart', self.last.stderr)
         self.install()
-        self.cloud.control(self.server.id, capture=2, upload=2)
-        writer = Writer(self.guest)
-        self.addCleanup(writer.stop)
-        row = self.consistent('--quiesce', 'agent', '--wait')
+        self.cloud.control(self.server.id, capture=3, upload=2)
+        writer = self.write()
+        for words in (('--quiesce', 'agent'), ()):
+            row = self.consistent(*words, '--wait', '--max-freeze', '20')
+            self.assertEqual('application', row['Consistency'])
+            names = ['agent', 'fsfreeze', 'mysql']
+            self.assertEqual(names, row['Quiesced'])
+            # nothing is held while the disk is copied
+            began, ended = writer.longest_gap
+            self.assertLess(ended - began, 3)
+            image = self.image(row['Snapshot ID'])
+            self.assertEqual(','.join(names), image['xloud_quiesced'])
+            self.assertNotEqual('', image['xloud_position'])
+        row = self.manage('list')
+        self.assertEqual(2, row['Freezes'])
+        self.assertEqual('used', row['Agent'])
+        row = self.manage('remove')
+        self.assertEqual('not installed', row['Hook'])
+        self.assertEqual(before, self.files())
+        self.manage('remove')
+        self.consistent('--quiesce', 'agent', expect=3)
+        self.assertIn('hook install', self.last.stderr)
+
+    def test_what_was_not_held_is_not_claimed(self):
+        self.install()
+        agent = ('--quiesce', 'agent')
+        for mode in ('cold', 'direct'):
+            self.cloud.control(self.server.id, mode=mode)
+            row = self.consistent(*agent, expect=5)
+            self.assertEqual('crash', row['Consistency'])
+            self.assertIn('was not called', row['Reason'])
+        self.cloud.control(self.server.id, mode=None)
+        self.guest.run('touch', 'unable', check=True)
+        row = self.consistent(*agent, expect=5)
+        self.assertEqual('crash', row['Consistency'])
+        self.assertIn('was not seen to freeze /', row['Reason'])
+        self.guest.run('rm', 'unable', check=True)
+        self.guest.stop_mariadb()
+        row = self.consistent(*agent, expect=5)
+        self.assertEqual('crash', row['Consistency'])
+        self.assertIn("can't log in", row['Reason'])
+
+    def test_nova_s_thaw_releases_what_is_held_over_ssh(self):
+        self.install()
+        writer = self.write()
+        self.cloud.fault('glance', method='PUT', path='/file$', delay=8)
+        row = self.consistent('--quiesce', 'mysql')
         self.assertEqual('application', row['Consistency'])
-        self.assertEqual(['agent', 'fsfreeze', 'mysql'], row['Quiesced'])
-        image = self.image(row['Snapshot ID'])
-        self.assertEqual('agent,fsfreeze,mysql', image['xloud_quiesced'])
-        self.assertNotEqual('', image['xloud_position'])
-        print(row, writer.longest_gap)
+        self.assertEqual(['mysql'], row['Quiesced'])
+        self.assertLess(row['Frozen For'], 7)
+        began, ended = writer.longest_gap
+        self.assertLess(ended - began, 7)
+
+    def test_no_thaw_and_no_supervisor_is_a_release(self):
+        self.install('--max-freeze', '8')
+        writer = self.write()
+        self.by_hand('freeze')
+        self.assertTrue(writer.is_blocked)
+        writer.await_rows(2, 20)
+        # as after a freeze whose thaw never came
+        self.by_hand('freeze')
+        self.assertTrue(writer.is_blocked)
+        self.guest.run(
+            'sh', '-c', 'kill -9 $(ps -e -o pid=,args= | '
+            "awk '/xloud-(supervisor|timer|beats)/ && !/awk/ {print $1}')",
+        )  # fmt: skip
+        writer.await_rows(2, 20)
+        self.by_hand('thaw')
+        self.manage('remove')
+        self.assertFalse(writer.is_blocked)
+
+    def test_a_hook_that_was_there_is_called_and_comes_back(self):
+        own = f'{self.root}/own'
+        self.script_in_guest(
+            'own', f'#!/bin/sh\necho "$1" >>{self.root}/called\n'
+        )
+        configuration = (
+            f'# mine\n[general]\nverbose=false\nfsfreeze-hook={own}\n'
+        )
+        self.script_in_guest('etc/qemu/qemu-ga.conf', configuration)
+        before = self.files()
+        self.manage('install', '--quiesce', 'none')
+        self.manage('install', '--quiesce', 'none')
+        shown = self.guest.run(
+            'env',
+            f'QGA_CONF={self.configuration}',
+            'qemu-ga',
+            '--dump-conf',
+            check=True,
+        )
+        self.assertIn(f'fsfreeze-hook={self.hook}\n', shown.stdout)
+        self.by_hand('freeze')
+        self.by_hand('thaw')
+        called = self.guest.home / 'called'
+        self.assertEqual('freeze\nthaw\n', called.read_text())
+        called.unlink()
+        self.manage('remove')
+        self.assertEqual(before, self.files())
+
+    def test_what_can_not_be_installed(self):
+        self.manage('install', '--quiesce', 'fsfreeze', expect=2)
+        self.consistent('--quiesce', 'agent', '--rehearse', expect=2)
+        self.consistent('--quiesce', 'agent', '--group', expect=2)
+        self.assertEqual('', self.files())
