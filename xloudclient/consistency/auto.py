@@ -95,15 +95,34 @@ def _is_for_agent(
     volumes are captured at other moments. In a group all are to be held at
     one moment, and a rehearsal has no point in time.
     """
-    held = {one.name for one in hook.quiescers} & set(plan.catalogue)
     return (
         hook.is_used
         and plan.target.has_agent
         and plan.target.kind is Kind.IMAGE
         and not (plan.captured_volumes or plan.group_id or plan.rehearse)
-        and {one.name for one in databases} == held - {'sync'}
-        and len(databases) <= len(hook.quiescers)
+        and _holds(hook, databases)
     )
+
+
+def _holds(hook: FreezeHook, databases: Sequence[Quiescer]) -> bool:
+    """Whether the hook holds these databases, and no other.
+
+    A database that is not there any more would make the hook fail.
+    """
+    kinds = {one.name for one in databases} | {'mysql', 'postgresql', 'redis'}
+    held = [one for one in hook.quiescers if one.name in kinds]
+    return sorted(one.name for one in held) == sorted(
+        one.name for one in databases
+    ) and _sockets(held) <= _sockets(databases)
+
+
+def _sockets(quiescers: Sequence[Quiescer]) -> set[str]:
+    return {
+        value
+        for one in quiescers
+        for key, value in one.options
+        if key == 'socket'
+    }
 
 
 def _holders(
