@@ -80,4 +80,6 @@ def _captured(plan: Plan) -> str:
 def _required(plan: Plan) -> str:
     if plan.is_auto and plan.is_required_by_default:
         return 'what auto finds'
+    if plan.by_agent and plan.is_required_by_default:
+        return 'what the hook holds'
     return str(plan.required)

@@ -101,6 +101,7 @@ def proof(
 
 
 def _held(plan: Plan, quiescer: Quiescer, seen: Evidence) -> Evidence | str:
-    if quiescer.name == 'fsfreeze' and plan.target.has_agent:
+    is_ours = quiescer.name == 'fsfreeze' and not plan.by_agent
+    if is_ours and plan.target.has_agent:
         return 'the guest agent thaws it before the capture is seen'
     return seen

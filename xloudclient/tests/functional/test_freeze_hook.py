@@ -111,6 +111,15 @@ class FreezeHookTestCase(base.FunctionalTestCase):
             expect=expect,
         )[0]  # fmt: skip
 
+    def check(self):
+        """What is found of each thing that is checked."""
+        result = self.openstack(
+            'server', 'snapshot', 'check', 'db', *self.reach(self.server),
+            '-f', 'json',
+        )  # fmt: skip
+        self.assertEqual(0, result.code, result.stdout)
+        return {row['Check']: row['Finding'] for row in result.rows}
+
     def files(self):
         """What a hook could leave behind in the guest, with its content."""
         found = self.guest.run(
@@ -156,6 +165,10 @@ class TestFreezeHook(FreezeHookTestCase):
             self.assertNotEqual('', image['xloud_position'])
         row = self.manage('list')
         self.assertEqual(2, row['Freezes'])
+        found = self.check()
+        self.assertIn('installed: mysql', found['hook'])
+        self.assertEqual('chose agent', found['auto'])
+        self.assertEqual('application', found['class'])
         self.assertEqual('used', row['Agent'])
         row = self.manage('remove')
         self.assertEqual('not installed', row['Hook'])

@@ -114,6 +114,9 @@ class TestPrediction(testtools.TestCase):
         proof = prediction.proof(plan, FACTS, [(FREEZE, ALL_FROZEN)], [])
         self.assertEqual(Consistency.CRASH, proof.consistency)
         self.assertIn('agent', proof.reason)
+        plan = dataclasses.replace(plan, quiescers=(), by_agent=True)
+        proof = prediction.proof(plan, FACTS, [(FREEZE, ALL_FROZEN)], [])
+        self.assertEqual(Consistency.FILESYSTEM, proof.consistency)
 
     def test_the_hold_follows_the_forecast(self):
         plan = fakes.plan()
