@@ -54,8 +54,7 @@ from xloudclient.local.rendezvous import Rendezvous
 from xloudclient.local.runs import forget_groups
 from xloudclient.local.signals import Interruption, interruptible, join
 from xloudclient.local.turns import Turns
-from xloudclient.planning import freeze_hooks as freeze_hook_rows
-from xloudclient.planning import planner, profiled, steps
+from xloudclient.planning import freeze_hooks, planner, profiled, steps
 from xloudclient.planning.checking import Checker
 from xloudclient.planning.looking import Patience
 from xloudclient.planning.wanted import Options, Wanted
@@ -70,7 +69,7 @@ __all__ = (
     'Wired',
     'check',
     'exit_code',
-    'freeze_hooks',
+    'manage_freeze_hooks',
     'prepare',
     'profile_hooks',
     'profile_quiescers',
@@ -247,16 +246,16 @@ def check(client_manager: Any, options: Options) -> list[Report]:
             return list(pool.map(checker.check, prepared, servers))
 
 
-def freeze_hooks(
+def manage_freeze_hooks(
     client_manager: Any, options: Options, verb: str
-) -> list[freeze_hook_rows.Row]:
+) -> list[freeze_hooks.Row]:
     """Install, remove or list the freeze hooks of servers.
 
     :param verb: which of these
     :raises Failure: the options make no sense, or name no server
     """
     wanted = Wanted.of(options)
-    freeze_hook_rows.check(wanted.quiescers, wanted.by_agent)
+    freeze_hooks.check(wanted.quiescers, wanted.by_agent)
     conn = client_manager.sdk_connection
     planned = planner.Planner(
         options, wanted, OpenStack(conn), conn.current_project_id
@@ -264,7 +263,7 @@ def freeze_hooks(
     servers = planned.find(options.servers)
     with interruptible(_insist) as interruption:
         patience = Patience(SystemClock(interruption))
-        hooks = freeze_hook_rows.FreezeHooks(planned, verb, patience)
+        hooks = freeze_hooks.FreezeHooks(planned, verb, patience)
         with futures.ThreadPoolExecutor(options.concurrency) as pool:
             return list(pool.map(hooks.row, servers))
 
@@ -313,7 +312,7 @@ def _guest(prepared: planner.Prepared) -> Guest:
 
 
 def exit_code(
-    outcomes: Sequence[Outcome | Recovered | Report | freeze_hook_rows.Row],
+    outcomes: Sequence[Outcome | Recovered | Report | freeze_hooks.Row],
 ) -> ExitCode:
     """The most urgent code of several servers or runs."""
     return most_urgent([outcome.exit_code for outcome in outcomes])

@@ -291,7 +291,7 @@ class FreezeHook(base.FailureLister):
 
         self.check_columns(parsed_args, *HOOK_COLUMNS)
         manager = self.app.client_manager
-        rows = wiring.freeze_hooks(manager, parsed_args, self.verb)
+        rows = wiring.manage_freeze_hooks(manager, parsed_args, self.verb)
         self._exit_code = int(wiring.exit_code(rows))
         for one in rows:
             if one.exit_code:

@@ -72,7 +72,9 @@ class Run:
         self.membership = Membership(plan, world, self._remaining)
         self.taking = Taking(plan, world, self.progress, self._remaining)
         self.settling = Settling(plan, world, self.progress, self.taking)
-        self.witness = Witness(plan, world, self.hold, self._remaining)
+        self.witness = Witness(
+            plan, world, self.progress, self.hold, self._remaining
+        )
         self.judging = Judging(
             plan, self.progress, self.hold, self.taking, self.settling
         )
@@ -324,7 +326,8 @@ class Run:
     # Time
 
     def _poll(self) -> float:
-        return POLL_HELD_SECONDS if self.hold.is_holding else POLL_SECONDS
+        is_close = self.hold.is_holding or self.witness.is_relied_on
+        return POLL_HELD_SECONDS if is_close else POLL_SECONDS
 
     def _remaining(self) -> float:
         """Seconds left.

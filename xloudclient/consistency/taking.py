@@ -203,8 +203,10 @@ class Taking:
         if self._task_over_at is not None:
             since = self.world.clock.now() - self._task_over_at
         status = self.world.cloud.volume_snapshot_status
+        image = self._image_status()
+        self.progress.was_saving |= image == 'saving'
         return capture.Seen(
-            image=self._image_status(),
+            image=image,
             since_task_over=since,
             volumes=tuple(
                 self._ask(functools.partial(status, one))

@@ -22,10 +22,13 @@ hook in the guest is called on both, so what it recorded tells two things:
 * with other holders: that the moment has passed, and they may release.
 
 A freeze that failed ends with a thaw, too, and so does one that somebody
-else asked for. So each must be the only one since the request, with every
-file system seen frozen in between. What can't be told apart: a capture for
-which Nova calls no agent (RBD, a cold snapshot, an image without
-``hw_qemu_guest_agent``) while somebody else has the agent freeze, once.
+else asked for. So it must be the only one since the request, with every file
+system seen frozen in between. Where RBD captures the disk, Nova calls no
+agent; but then no compute host uploads anything, and the image is never
+``saving`` (``direct_snapshot()`` there; it goes from ``queued`` to
+``importing`` or ``active``). So it must have been seen ``saving``. What can't
+be told apart: a cold snapshot, or one of a server whose image lacks
+``hw_qemu_guest_agent``, during which somebody else has the agent freeze, once.
 """
 
 import logging
@@ -33,6 +36,7 @@ from collections.abc import Callable
 
 from xloudclient.consistency.errors import GuestLost, NotQuiesced
 from xloudclient.consistency.hold import Hold
+from xloudclient.consistency.outcome import Progress
 from xloudclient.consistency.plan import Kind, Plan
 from xloudclient.consistency.ports import Freeze, FreezeHook, World
 from xloudclient.consistency.proof import Holder
@@ -54,6 +58,10 @@ NOT_CALLED = (
     'booted from an image with hw_qemu_guest_agent, and not for a cold '
     'snapshot or one that RBD makes'
 )
+NOT_UPLOADED = (
+    'no compute host was seen to upload the disk, so the freeze that the '
+    "guest saw may not have been Nova's"
+)
 OF_VOLUMES = (
     'of a volume-backed server the thaw does not prove that its volumes were '
     'captured before'
@@ -72,11 +80,13 @@ class Witness:
         self,
         plan: Plan,
         world: World,
+        progress: Progress,
         hold: Hold,
         remaining: Callable[[], float],
     ) -> None:
         self.plan = plan
         self.world = world
+        self.progress = progress
         self.hold = hold
         self._remaining = remaining
         self._is_used = False
@@ -145,6 +155,14 @@ class Witness:
             return False
         return len(freezes) == 1 and _was_frozen(freezes[0])
 
+    @property
+    def is_relied_on(self) -> bool:
+        """Whether, until the capture, its record is what counts."""
+        is_early = self._since is not None and self.hold.ended is not None
+        return not self.progress.captured_at and (
+            self.plan.by_agent or is_early
+        )
+
     def testify(self) -> None:
         """Tell the hold what the hook saw of the capture, now that it is.
 
@@ -167,8 +185,12 @@ class Witness:
                 f'the guest agent froze {len(freezes)} times during the '
                 "capture, and nobody can tell which one was Nova's"
             )
-        elif self.plan.by_agent:
+            return
+        if self.plan.by_agent:
             self._take_over(freezes)
+        is_image = self.plan.target.kind is Kind.IMAGE
+        if freezes and is_image and not self.progress.was_saving:
+            self.hold.lapses.append(NOT_UPLOADED)
 
     def _await_thaw(self) -> tuple[Freeze, ...]:
         end = self.world.clock.now() + THAW_SECONDS
@@ -196,6 +218,15 @@ class Witness:
             for one in freeze.testimonies
             if one.ready is None
         ]
+        self.world.reporter.step(
+            'verified',
+            proven=self.hold.proven_names,
+            lost=[
+                one.quiescer.name
+                for one in self.hold.holders
+                if not one.is_proven
+            ],
+        )
         if self.plan.target.kind is Kind.VOLUME:
             self.hold.lapses.append(OF_VOLUMES)
         if not freeze.is_over:

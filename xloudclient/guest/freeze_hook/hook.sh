@@ -86,7 +86,6 @@ open_freeze() {
     [ ! -e "$folder/last" ] || read -r number <"$folder/last"
     number=$((number + 1))
     name_files
-    umask 077
     printf '%s\n' "$number" >"$folder/last"
     rm -f "$folder/record.$((number - 8))"
     true >"$record"

@@ -200,6 +200,7 @@ class TestFreezeHook(FreezeHookTestCase):
     def test_nova_s_thaw_releases_what_is_held_over_ssh(self):
         self.install()
         writer = self.write()
+        self.cloud.control(self.server.id, upload=2)
         self.cloud.fault('glance', method='PUT', path='/file$', delay=8)
         row = self.consistent('--quiesce', 'mysql')
         self.assertEqual('application', row['Consistency'])

@@ -110,6 +110,17 @@ class TestByAgent(WitnessTestCase):
             self.assertEqual(ExitCode.LOWER_CLASS, outcome.exit_code)
             self.assertIn(words, outcome.reason)
 
+    def test_what_no_compute_host_uploads_nova_did_not_freeze(self):
+        for images in (('queued', 'active'), ('queued', 'importing')):
+            outcome = self.run_it(
+                (USED, USED, recorded(GOOD)),
+                images,
+                quiescers=(),
+                by_agent=True,
+            )
+            self.assertEqual(Consistency.CRASH, outcome.consistency)
+            self.assertIn('upload the disk', outcome.reason)
+
     def test_only_the_root_disk_is_captured_while_it_holds(self):
         outcome = self.by_agent(GOOD, volumes=(fakes.data_volume(),))
         self.assertEqual(Consistency.NONE, outcome.consistency)
@@ -200,6 +211,13 @@ class TestEarlyRelease(WitnessTestCase):
         self.looks_held(recorded(GOOD), recorded(GOOD, GOOD))
         self.assertEqual(Consistency.CRASH, self.outcome.consistency)
         self.assertIn('froze 2 times', self.outcome.reason)
+
+    def test_what_no_compute_host_uploads_was_released_too_early(self):
+        outcome = self.run_it(
+            (USED, USED, recorded(GOOD)), ('queued', 'queued', 'active')
+        )
+        self.assertEqual(Consistency.CRASH, outcome.consistency)
+        self.assertIn('upload the disk', outcome.reason)
 
     def test_it_is_for_the_only_disk_of_an_image_backed_server(self):
         volumes = (fakes.data_volume(),)
