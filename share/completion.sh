@@ -67,7 +67,7 @@ _xloud_values() {
     case $before in
     --profile) _xloud_profiles ;;
     --quiesce)
-        printf '%s\n' auto none sync fsfreeze mysql postgresql redis \
+        printf '%s\n' auto none agent sync fsfreeze mysql postgresql redis \
             service,name= pair,file=
         ;;
     --require | --consistency)

@@ -54,8 +54,9 @@ from xloudclient.local.rendezvous import Rendezvous
 from xloudclient.local.runs import forget_groups
 from xloudclient.local.signals import Interruption, interruptible, join
 from xloudclient.local.turns import Turns
-from xloudclient.planning import planner, profiled, steps
+from xloudclient.planning import freeze_hooks, planner, profiled, steps
 from xloudclient.planning.checking import Checker
+from xloudclient.planning.looking import Patience
 from xloudclient.planning.wanted import Options, Wanted
 from xloudclient.recovery import Recovered, Recovery
 
@@ -68,6 +69,7 @@ __all__ = (
     'Wired',
     'check',
     'exit_code',
+    'manage_freeze_hooks',
     'prepare',
     'profile_hooks',
     'profile_quiescers',
@@ -244,6 +246,28 @@ def check(client_manager: Any, options: Options) -> list[Report]:
             return list(pool.map(checker.check, prepared, servers))
 
 
+def manage_freeze_hooks(
+    client_manager: Any, options: Options, verb: str
+) -> list[freeze_hooks.Row]:
+    """Install, remove or list the freeze hooks of servers.
+
+    :param verb: which of these
+    :raises Failure: the options make no sense, or name no server
+    """
+    wanted = Wanted.of(options)
+    freeze_hooks.check(wanted.quiescers, wanted.by_agent)
+    conn = client_manager.sdk_connection
+    planned = planner.Planner(
+        options, wanted, OpenStack(conn), conn.current_project_id
+    )
+    servers = planned.find(options.servers)
+    with interruptible(_insist) as interruption:
+        patience = Patience(SystemClock(interruption))
+        hooks = freeze_hooks.FreezeHooks(planned, verb, patience)
+        with futures.ThreadPoolExecutor(options.concurrency) as pool:
+            return list(pool.map(hooks.row, servers))
+
+
 def read_profile(name: str) -> profiles.Profile:
     """Read and check a profile.
 
@@ -287,6 +311,8 @@ def _guest(prepared: planner.Prepared) -> Guest:
     return SshGuest(prepared.guest, plan.run_id, grace=grace)
 
 
-def exit_code(outcomes: Sequence[Outcome | Recovered | Report]) -> ExitCode:
+def exit_code(
+    outcomes: Sequence[Outcome | Recovered | Report | freeze_hooks.Row],
+) -> ExitCode:
     """The most urgent code of several servers or runs."""
     return most_urgent([outcome.exit_code for outcome in outcomes])

@@ -141,6 +141,9 @@ class Images:
                 continue
             if bool(image.get('xloud_group')) is not in_group:
                 continue
+            if 'agent' in str(image.get('xloud_quiesced', '')).split(','):
+                # that was held around the point in time only
+                continue
             is_number = held.isascii() and held.isdecimal() and len(held) < 12
             if evidence.is_ours(image['id'], image) and is_number:
                 return int(held)

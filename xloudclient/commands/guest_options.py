@@ -24,19 +24,7 @@ CLASSES = ('none', 'crash', 'filesystem', 'application')
 
 def add_quiescing(parser: argparse.ArgumentParser) -> None:
     """Options on how the guest is quiesced."""
-    parser.add_argument(
-        '--quiesce',
-        metavar='<name>[,<key>=<value>...]',
-        dest='quiescers',
-        action='append',
-        help=_(
-            'What quiesces the guest, in order (repeat option for several): '
-            'auto, none, sync, fsfreeze, mysql (MariaDB too), postgresql, '
-            'redis, service,name=<unit>, '
-            'pair,file=<file>,pre=<argument>,post=<argument>, or the path '
-            'of your own holding hook, with a / in it (default: auto)'
-        ),
-    )
+    _add_quiescers(parser)
     parser.add_argument(
         '--require',
         metavar='<class>',
@@ -65,6 +53,49 @@ def add_quiescing(parser: argparse.ArgumentParser) -> None:
         help=_(
             'Longest time from the first lock requested to the last '
             'released, of a group: on any server (default: 60s)'
+        ),
+    )
+
+
+def _add_quiescers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--quiesce',
+        metavar='<name>[,<key>=<value>...]',
+        dest='quiescers',
+        action='append',
+        help=_(
+            'What quiesces the guest, in order (repeat option for several): '
+            'auto, none, sync, fsfreeze, mysql (MariaDB too), postgresql, '
+            'redis, service,name=<unit>, agent (what "server snapshot hook '
+            'install" put into the guest), '
+            'pair,file=<file>,pre=<argument>,post=<argument>, or the path '
+            'of your own holding hook, with a / in it (default: auto)'
+        ),
+    )
+
+
+def add_freeze_hook(parser: argparse.ArgumentParser) -> None:
+    """Options on what a freeze hook holds."""
+    parser.add_argument(
+        '--quiesce',
+        metavar='<name>[,<key>=<value>...]',
+        dest='quiescers',
+        action='append',
+        help=_(
+            'What the hook holds, in order (repeat option for several), as '
+            'for "server snapshot consistent" but fsfreeze: the guest agent '
+            'freezes all file systems itself. auto: the databases that run '
+            'now; none: nothing else (default: auto)'
+        ),
+    )
+    parser.add_argument(
+        '--max-freeze',
+        metavar='<duration>',
+        type=duration,
+        default=60.0,
+        help=_(
+            'Longest time from the first lock requested to the last '
+            'released, if no thaw comes (default: 60s)'
         ),
     )
 
@@ -275,6 +306,14 @@ def leave_guest_alone(parser: argparse.ArgumentParser) -> None:
         add(lacking)
     parser.set_defaults(**vars(lacking.parse_args([])))
     parser.set_defaults(quiescers=['none'])
+
+
+def leave_holding_alone(parser: argparse.ArgumentParser) -> None:
+    """Give a command that holds nothing the defaults of the options."""
+    lacking = argparse.ArgumentParser(add_help=False)
+    for add in (add_quiescing, add_hooks):
+        add(lacking)
+    parser.set_defaults(**vars(lacking.parse_args([])))
 
 
 def leave_snapshot_alone(parser: argparse.ArgumentParser) -> None:

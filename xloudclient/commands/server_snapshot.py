@@ -11,7 +11,7 @@
 #  under the License.
 
 
-"""server snapshot create | consistent | check | recover"""
+"""server snapshot create | consistent | check | recover | hook ..."""
 
 import argparse
 from collections.abc import Iterable, Sequence
@@ -40,6 +40,15 @@ LONG_COLUMNS = (
 )
 GROUP_COLUMNS = ('Group',)
 RECOVER_COLUMNS = ('Run ID', 'Server ID', 'Status', 'Reason')
+HOOK_COLUMNS = (
+    'Server',
+    'Hook',
+    'Quiesces',
+    'Max Freeze',
+    'Agent',
+    'Freezes',
+    'Reason',
+)
 CHECK_COLUMNS = ('Server', 'Check', 'Result', 'Finding', 'Next')
 PLAN_COLUMNS = ('Server', 'Step', 'What', 'Limit')
 
@@ -250,6 +259,100 @@ class RecoverServerSnapshot(base.FailureLister):
             (one.run_id, one.server_id, str(one.state), one.reason)
             for one in recovered
         ]
+
+
+class FreezeHook(base.FailureLister):
+    """What the commands on the freeze hook share."""
+
+    verb = ''
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        from xloudclient.commands import guest_options, options
+
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)
+        guest_options.leave_snapshot_alone(parser)
+        guest_options.leave_holding_alone(parser)
+        parser.add_argument(
+            'servers',
+            metavar='<server>',
+            nargs='+',
+            help=_('Server(s) (name or ID)'),
+        )
+        if self.verb == 'install':
+            guest_options.add_freeze_hook(parser)
+        guest_options.add_guest_access(parser)
+        options.add_concurrency(parser)
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[Sequence[str], Iterable[Any]]:
+        from xloudclient import wiring
+
+        self.check_columns(parsed_args, *HOOK_COLUMNS)
+        manager = self.app.client_manager
+        rows = wiring.manage_freeze_hooks(manager, parsed_args, self.verb)
+        self._exit_code = int(wiring.exit_code(rows))
+        for one in rows:
+            if one.exit_code:
+                self.tell(one.message, one.exit_code)
+            elif one.message:
+                self.log.warning('%s', one.message)
+        return HOOK_COLUMNS, map(_hook_row, rows)
+
+
+class InstallFreezeHook(FreezeHook):
+    _description = _(
+        """Put the guest agent's freeze hook into one or more servers.
+
+        Nova has the guest agent freeze a guest around the point in time of
+        its snapshot. The hook holds the databases there, so that they are
+        blocked for a moment, whatever the size of the disk: use it with
+        --quiesce agent. It needs root in the guest, qemu-guest-agent, and
+        hw_qemu_guest_agent on the image that the server was booted from.
+        An agent that systemd runs is restarted. Run it again to change what
+        is held, or for a new version."""
+    )
+    example = 'openstack server snapshot hook install --quiesce mysql db'
+    verb = 'install'
+
+
+class RemoveFreezeHook(FreezeHook):
+    _description = _(
+        """Take the guest agent's freeze hook out of one or more servers.
+
+        The agent's configuration is as it was before; a hook that was there
+        before is called again."""
+    )
+    example = 'openstack server snapshot hook remove db'
+    verb = 'remove'
+
+
+class ListFreezeHooks(FreezeHook):
+    _description = _(
+        """Tell which servers have the freeze hook, and what it holds.
+
+        Agent says whether the guest agent calls it; Freezes counts its
+        freezes since boot."""
+    )
+    example = 'openstack server snapshot hook list db web'
+    verb = 'list'
+
+
+def _hook_row(row: Any) -> tuple[Any, ...]:
+    from xloudclient.commands import columns
+
+    hook = row.hook
+    is_there = hook.is_installed
+    return (
+        columns.Text(row.server_name),
+        str(row.state),
+        columns.Words([one.name for one in hook.quiescers]),
+        columns.Seconds(hook.cap) if is_there else None,
+        hook.agent if is_there else None,
+        hook.last if is_there else None,
+        row.reason,
+    )
 
 
 def show(outcomes: Sequence[Any], width: int) -> list[tuple[Any, ...]]:

@@ -13,9 +13,10 @@
 
 """What ``--quiesce auto`` means for a guest, once one has looked into it.
 
-Databases first, each by its own holder; then ``sync``, and the file systems
-where they may be frozen. A database that can't be quiesced is a failure:
-never a silent lower class.
+The freeze hook, where Nova calls it around the point in time and it holds
+what runs. Else databases first, each by its own holder; then ``sync``, and
+the file systems where they may be frozen. A database that can't be quiesced
+is a failure: never a silent lower class.
 """
 
 import dataclasses
@@ -23,12 +24,43 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from xloudclient.consistency.errors import NotQuiesced
-from xloudclient.consistency.plan import Consistency, Plan, Quiescer
-from xloudclient.consistency.ports import GuestFacts
+from xloudclient.consistency.plan import Consistency, Kind, Plan, Quiescer
+from xloudclient.consistency.ports import FreezeHook, GuestFacts
+
+NO_HOOK = FreezeHook()
 
 
-def resolve(plan: Plan, found: Mapping[str, Any], facts: GuestFacts) -> Plan:
+def resolve(
+    plan: Plan,
+    found: Mapping[str, Any],
+    facts: GuestFacts,
+    hook: FreezeHook = NO_HOOK,
+) -> Plan:
     """Replace ``auto`` by what was found in the guest.
+
+    :param found: what the ``probe`` script printed
+    :param hook: the guest agent's freeze hook
+    :raises NotQuiesced: something runs that no quiescer here knows
+    """
+    databases = find(found, plan.catalogue)
+    if _is_for_agent(plan, databases, hook):
+        return by_agent(dataclasses.replace(plan, by_agent=True), hook)
+    # where Nova has an agent freeze, it also thaws: see Target.has_agent
+    may_freeze = facts.may_freeze and not plan.target.has_agent
+    names = ['sync', *(['fsfreeze'] if may_freeze else [])]
+    chosen = (*databases, *(plan.catalogue[name] for name in names))
+    required = plan.required
+    if plan.is_required_by_default:
+        required = nominal(chosen)
+    return dataclasses.replace(
+        plan, quiescers=chosen, required=required, is_auto=False
+    )
+
+
+def find(
+    found: Mapping[str, Any], catalogue: Mapping[str, Quiescer]
+) -> tuple[Quiescer, ...]:
+    """Return a holder for each database, with the options that reach it.
 
     :param found: what the ``probe`` script printed
     :raises NotQuiesced: something runs that no quiescer here knows
@@ -43,31 +75,67 @@ def resolve(plan: Plan, found: Mapping[str, Any], facts: GuestFacts) -> Plan:
             'Name your own holding hook with --quiesce ./FILE, or name what '
             'is to be quiesced.',
         )
-    # where Nova has an agent freeze, it also thaws: see Target.has_agent
-    may_freeze = facts.may_freeze and not plan.target.has_agent
-    names = ['sync', *(['fsfreeze'] if may_freeze else [])]
-    chosen = (
-        *_databases(plan, databases),
-        *(plan.catalogue[name] for name in names),
-    )
+    return tuple(_holders(databases, catalogue))
+
+
+def by_agent(plan: Plan, hook: FreezeHook) -> Plan:
+    """Complete a plan in which the hook holds: what that gives."""
     required = plan.required
     if plan.is_required_by_default:
-        required = nominal(chosen)
-    return dataclasses.replace(
-        plan, quiescers=chosen, required=required, is_auto=False
+        required = max(Consistency.FILESYSTEM, nominal(hook.quiescers))
+    return dataclasses.replace(plan, required=required, is_auto=False)
+
+
+def _is_for_agent(
+    plan: Plan, databases: Sequence[Quiescer], hook: FreezeHook
+) -> bool:
+    """Whether the hook would hold what runs, around the point in time.
+
+    It is called for the root disk of an image-backed server; attached
+    volumes are captured at other moments. In a group all are to be held at
+    one moment, and a rehearsal has no point in time.
+    """
+    return (
+        hook.is_used
+        and plan.target.has_agent
+        and plan.target.kind is Kind.IMAGE
+        and not (plan.captured_volumes or plan.group_id or plan.rehearse)
+        and _holds(hook, databases)
     )
 
 
-def _databases(plan: Plan, databases: Sequence[Any]) -> Iterator[Quiescer]:
-    """Yield a holder for each database, with the options that reach it."""
+def _holds(hook: FreezeHook, databases: Sequence[Quiescer]) -> bool:
+    """Whether the hook holds these databases, and no other.
+
+    A database that is not there any more would make the hook fail.
+    """
+    kinds = {one.name for one in databases} | {'mysql', 'postgresql', 'redis'}
+    held = [one for one in hook.quiescers if one.name in kinds]
+    return sorted(one.name for one in held) == sorted(
+        one.name for one in databases
+    ) and _sockets(held) <= _sockets(databases)
+
+
+def _sockets(quiescers: Sequence[Quiescer]) -> set[str]:
+    return {
+        value
+        for one in quiescers
+        for key, value in one.options
+        if key == 'socket'
+    }
+
+
+def _holders(
+    databases: Sequence[Any], catalogue: Mapping[str, Quiescer]
+) -> Iterator[Quiescer]:
     for one in databases:
         found = one if isinstance(one, dict) else {}
         name = str(found.get('quiescer'))
-        if name not in plan.catalogue:
+        if name not in catalogue:
             raise NotQuiesced(f"auto found {name}, which it can't quiesce")
         options = found.get('options')
         yield dataclasses.replace(
-            plan.catalogue[name],
+            catalogue[name],
             options=tuple(
                 (str(key), str(value))
                 for key, value in (

@@ -63,6 +63,8 @@ def predict(
     :param used_bytes: in use on the guest's root disk; 0 if not known
     :param joint_ms: the same of its last snapshot in a group
     """
+    if plan.by_agent:
+        return Forecast(AGENT_SECONDS)
     host_id = plan.target.host_id if plan.target.kind is Kind.IMAGE else ''
     if joint_ms is not None:
         return Forecast(joint_ms / 1000, is_measured=True, is_joint=True)
@@ -116,7 +118,9 @@ def refuse(plan: Plan, forecast: Forecast) -> str:
     ways = ['a longer --max-freeze']
     if plan.target.kind is Kind.IMAGE:
         ways += [
-            'a volume-backed server (its hold does not grow with the disk)'
+            "the guest agent's freeze hook (openstack server snapshot hook "
+            f'install {plan.target.id})',
+            'a volume-backed server (its hold does not grow with the disk)',
         ]
     if plan.group_id:
         ways += ['fewer image-backed servers of one compute host in a group']

@@ -45,6 +45,7 @@ class Hold:
 
     :param remaining: seconds left before ``--max-freeze`` or ``--timeout``
         runs out; raises what is to be raised when they have
+    :ivar agent_seconds: how long the freeze hook held in our place
     :ivar strains: the holders that did not release when they were asked
     """
 
@@ -57,6 +58,7 @@ class Hold:
         self.lapses: list[str] = []
         self.problems: list[Failure] = []
         self.strains: tuple[str, ...] = ()
+        self.agent_seconds: float | None = None
         self.hooks = Hooks(plan, world, remaining)
         self.began: float | None = None
         self.ended: float | None = None
@@ -79,13 +81,14 @@ class Hold:
     def frozen_seconds(self) -> float | None:
         """From the first lock requested to the last one released."""
         if self.began is None or self.ended is None:
-            return None
+            return self.agent_seconds
         return self.ended - self.began
 
     @property
     def proven_names(self) -> tuple[str, ...]:
         """The holders that held until they were released."""
-        return tuple(h.quiescer.name for h in self.holders if h.is_proven)
+        names = tuple(h.quiescer.name for h in self.holders if h.is_proven)
+        return ('agent', *names) if self.plan.by_agent and names else names
 
     def run_pres(self) -> None:
         """Run the pre hooks; raises Failure if one failed."""
@@ -147,11 +150,11 @@ class Hold:
         self.world.reporter.step('held', name=quiescer.name)
 
     def verify(self) -> None:
-        """Ask each holder whether it held until now.
+        """Ask each holder whether it held until now, unless it was asked.
 
         :raises Failure: there is no time left to ask
         """
-        if not self.holders:
+        if not self.holders or not self.is_holding:
             return
         limit = min(VERIFY_SECONDS, self.plan.budget.hook, self._remaining())
         try:

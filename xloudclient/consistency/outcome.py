@@ -59,6 +59,7 @@ class Progress:
     :param is_unsure: a request was sent and its outcome is not known
     :param pending_volume: a volume of which a snapshot was requested, with
         an outcome that is not known
+    :param was_saving: a compute host was seen to upload the copied disk
     :param captured_clock: when it was first seen captured, monotonic seconds
     :param is_deferred: the evidence is written when the upload has ended
     :param is_forsaken: its group is not whole, so it is not to be kept
@@ -69,6 +70,7 @@ class Progress:
     requested: Requested | None = None
     is_unsure: bool = False
     pending_volume: str = ''
+    was_saving: bool = False
     captured_at: str = ''
     captured_clock: float | None = None
     is_recorded: bool = False

@@ -176,6 +176,7 @@ class Budget:
 class Plan:
     """Everything one run on one server is asked to do.
 
+    :param by_agent: the freeze hook in the guest holds, when Nova calls it
     :param is_auto: the quiescers are chosen from ``catalogue`` by what runs
         in the guest
     :param required: the lowest class that counts as success
@@ -191,6 +192,7 @@ class Plan:
     budget: Budget = Budget()
     quiescers: tuple[Quiescer, ...] = ()
     hooks: tuple[Hook, ...] = ()
+    by_agent: bool = False
     is_auto: bool = False
     catalogue: Mapping[str, Quiescer] = dataclasses.field(default_factory=dict)
     required: Consistency = Consistency.NONE
@@ -219,6 +221,7 @@ class Plan:
         """Whether anything is to be done inside the guest."""
         return (
             self.is_auto
+            or self.by_agent
             or bool(self.quiescers)
             or any(hook.place is Place.GUEST for hook in self.hooks)
         )

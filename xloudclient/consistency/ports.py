@@ -86,6 +86,65 @@ class GuestFacts:
     is_taken: bool = False
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Testimony:
+    """What one holder in the freeze hook showed.
+
+    :param ready: its ``ready`` line; None if it was not ready at the thaw
+    :param held: its answer after the thaw; a sentence if it did not hold
+    """
+
+    quiescer: Quiescer
+    ready: Evidence | None
+    held: Evidence | str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Freeze:
+    """One call of the freeze hook by the guest agent, as it was recorded.
+
+    :param number: counts them since boot
+    :param is_watched: another run held, so the hook held nothing itself
+    :param is_held: all that the hook holds was held as the agent froze
+    :param is_over: released, after the thaw or since it could not hold
+    :param seconds: from the first lock requested to the last one released
+    :param testimonies: the first one is on the agent's own freeze
+    """
+
+    number: int
+    is_watched: bool = False
+    is_held: bool = False
+    is_over: bool = False
+    seconds: float | None = None
+    testimonies: tuple[Testimony, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FreezeHook:
+    """The guest agent's freeze hook in a guest.
+
+    :param is_closed: it is there and this account can't see into it
+    :param quiescers: what it holds, in order
+    :param cap: seconds after which it releases whatever happens
+    :param agent: whether the agent calls it: ``used``; ``absent`` (there is
+        no agent), ``stale`` (it was started before), ``other <hook>``
+    :param last: the number of the last freeze
+    :param freezes: those that were asked for
+    """
+
+    is_installed: bool = False
+    is_closed: bool = False
+    quiescers: tuple[Quiescer, ...] = ()
+    cap: int = 0
+    agent: str = 'absent'
+    last: int = 0
+    freezes: tuple[Freeze, ...] = ()
+
+    @property
+    def is_used(self) -> bool:
+        return self.is_installed and self.agent == 'used'
+
+
 class HookState(enum.StrEnum):
     SUCCEEDED = 'succeeded'
     NOT_NOW = 'not now'
@@ -147,6 +206,15 @@ class Guest(Protocol):
 
     def probe(self, timeout: float) -> Mapping[str, Any]:
         """Tell what runs in the guest (the ``probe`` script's JSON)."""
+
+    def freeze_hook(
+        self, timeout: float, since: int = 0, expect: bool = False
+    ) -> FreezeHook:
+        """Tell of the guest agent's freeze hook.
+
+        :param since: tell of the freezes after that number
+        :param expect: this run leaves the holding to the hook
+        """
 
     def run_hook(
         self,

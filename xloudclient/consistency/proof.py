@@ -185,8 +185,11 @@ def _judge(
     if shared := _shared(plan):
         return Consistency.NONE, shared
     disks = captured_disks(plan, facts)
-    all_frozen = is_frozen(plan, facts, holders)
     several = count_disks(plan) > 1
+    # the agent freezes them all, but for the capture of one of them
+    all_frozen = is_frozen(plan, facts, holders) and not (
+        several and plan.by_agent
+    )
     if several and (len(disks) < count_disks(plan) or not all_frozen):
         return (
             Consistency.NONE,

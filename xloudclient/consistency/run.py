@@ -35,9 +35,10 @@ from xloudclient.consistency.judging import Judging
 from xloudclient.consistency.membership import Membership
 from xloudclient.consistency.outcome import Outcome, Progress
 from xloudclient.consistency.plan import Plan
-from xloudclient.consistency.ports import GuestFacts, World
+from xloudclient.consistency.ports import FreezeHook, GuestFacts, World
 from xloudclient.consistency.settling import Settling
 from xloudclient.consistency.taking import Taking
+from xloudclient.consistency.witness import Witness
 
 LOG = logging.getLogger(__name__)
 
@@ -71,6 +72,9 @@ class Run:
         self.membership = Membership(plan, world, self._remaining)
         self.taking = Taking(plan, world, self.progress, self._remaining)
         self.settling = Settling(plan, world, self.progress, self.taking)
+        self.witness = Witness(
+            plan, world, self.progress, self.hold, self._remaining
+        )
         self.judging = Judging(
             plan, self.progress, self.hold, self.taking, self.settling
         )
@@ -128,10 +132,21 @@ class Run:
         if self.plan.rehearse:
             self._rehearse()
         else:
+            self.witness.begin()
             self.taking.request()
-            self.taking.await_capture(self._poll)
+            self.taking.await_capture(self._poll, self._let_go_early)
         self.membership.meet(Stage.CAPTURED)
         self.hold.verify()
+        self.witness.testify()
+
+    def _let_go_early(self) -> None:
+        """Release when the guest saw Nova's thaw: the capture is over then.
+
+        Glance tells of it only once the disk is copied and converted.
+        """
+        if self.hold.is_holding and self.witness.is_past():
+            self.hold.verify()
+            self.hold.release()
 
     def _prepare(self) -> None:
         self._remaining()
@@ -139,8 +154,11 @@ class Run:
             self.world.reporter.step('connecting', address=self.plan.address)
             self.facts = self.judging.facts = self._open_guest()
         fitness.check_identity(self.plan, self.facts)
+        hook = self.witness.look()
         if self.plan.is_auto:
-            self._resolve_auto()
+            self._resolve_auto(hook)
+        elif self.plan.by_agent:
+            self._complete(auto.by_agent(self.plan, hook))
         self.membership.refuse()
         if self.plan.quiescers:
             fitness.check_freeze(self.plan, self.facts)
@@ -156,23 +174,30 @@ class Run:
             self._remaining()
             raise NotQuiesced(f"can't reach the guest: {error}") from error
 
-    def _resolve_auto(self) -> None:
+    def _resolve_auto(self, hook: FreezeHook) -> None:
         try:
             found = self.world.guest.probe(PROBE_SECONDS)
         except (GuestLost, TimeoutError) as error:
             raise NotQuiesced(f"can't look into the guest: {error}") from error
-        self.plan = auto.resolve(self.plan, found, self.facts)
+        self._complete(auto.resolve(self.plan, found, self.facts, hook))
+        names = [one.name for one in self.plan.quiescers]
+        self.world.reporter.step(
+            'found', quiescers=['agent'] if self.plan.by_agent else names
+        )
+
+    def _complete(self, plan: Plan) -> None:
+        """Go on with a plan that says what was not known before."""
+        self.plan = plan
         for part in (
             self.hold,
             self.hold.hooks,
+            self.witness,
             self.judging,
             self.membership,
             self.taking,
             self.settling,
         ):
             part.plan = self.plan
-        names = [one.name for one in self.plan.quiescers]
-        self.world.reporter.step('found', quiescers=names)
 
     def _predict(self) -> None:
         own = forecast.predict(
@@ -183,7 +208,7 @@ class Run:
         )
         all_of_them = self.membership.meet(Stage.PREPARED, own)
         self._predicted = forecast.join(all_of_them)
-        if not self.plan.quiescers:
+        if not (self.plan.quiescers or self.plan.by_agent):
             return
         warning = forecast.refuse(self.plan, self._predicted)
         self.world.reporter.step(
@@ -301,7 +326,8 @@ class Run:
     # Time
 
     def _poll(self) -> float:
-        return POLL_HELD_SECONDS if self.hold.is_holding else POLL_SECONDS
+        is_close = self.hold.is_holding or self.witness.is_relied_on
+        return POLL_HELD_SECONDS if is_close else POLL_SECONDS
 
     def _remaining(self) -> float:
         """Seconds left.

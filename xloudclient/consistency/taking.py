@@ -165,10 +165,15 @@ class Taking:
         )
         self.progress.pending_volume = ''
 
-    def await_capture(self, poll: Callable[[], float]) -> None:
+    def await_capture(
+        self,
+        poll: Callable[[], float],
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
         """Return once the point in time is fixed.
 
         :param poll: seconds until the next look
+        :param meanwhile: is called after each look in vain
         :raises CaptureFailed: it will never be
         """
         looks = 0
@@ -176,6 +181,7 @@ class Taking:
             looks += 1
             if looks % LOOKS_PER_TASK == 0:
                 self._look_at_task()
+            meanwhile()
             self.world.clock.wait(min(poll(), self._remaining()))
         self.progress.captured_at = self.world.clock.utc()
         self.progress.captured_clock = self.world.clock.now()
@@ -198,8 +204,10 @@ class Taking:
         if self._task_over_at is not None:
             since = self.world.clock.now() - self._task_over_at
         status = self.world.cloud.volume_snapshot_status
+        image = self._image_status()
+        self.progress.was_saving |= image == 'saving'
         return capture.Seen(
-            image=self._image_status(),
+            image=image,
             since_task_over=since,
             volumes=tuple(
                 self._ask(functools.partial(status, one))

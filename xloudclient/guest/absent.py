@@ -20,6 +20,7 @@ from xloudclient.consistency.errors import GuestLost
 from xloudclient.consistency.plan import Hook, Quiescer
 from xloudclient.consistency.ports import (
     Evidence,
+    FreezeHook,
     GuestFacts,
     HookOutcome,
     Released,
@@ -33,6 +34,11 @@ class NoGuest:
         self._fail()
 
     def probe(self, timeout: float) -> Mapping[str, Any]:
+        self._fail()
+
+    def freeze_hook(
+        self, timeout: float, since: int = 0, expect: bool = False
+    ) -> FreezeHook:
         self._fail()
 
     def run_hook(

@@ -22,9 +22,15 @@ from typing import Any
 
 from xloudclient.consistency.errors import Busy, Failure, NotQuiesced
 from xloudclient.consistency.plan import Hook
-from xloudclient.consistency.ports import HookOutcome, HookState
-from xloudclient.guest import quiescers
+from xloudclient.consistency.ports import (
+    FreezeHook,
+    HookOutcome,
+    HookState,
+)
+from xloudclient.guest import freeze_hook, quiescers
 from xloudclient.guest.child import Child
+from xloudclient.guest.freeze_hook import record
+from xloudclient.guest.protocol import quote
 from xloudclient.guest.session import Session, delivery
 
 #: A hook that is ended has so long to go, see supervisor.sh, tick_run.
@@ -51,6 +57,32 @@ class Errands(Session):
         raise NotQuiesced(
             f"can't see what runs in the guest: {child.how}{child.quotation}"
         )
+
+    def freeze_hook(
+        self, timeout: float, since: int = 0, expect: bool = False
+    ) -> FreezeHook:
+        """Tell of the guest agent's freeze hook.
+
+        :param since: tell of the freezes after that number
+        :param expect: this run leaves the holding to the hook
+        :raises NotQuiesced: it can't be told; TimeoutError: it took too long
+        """
+        more = {'expect': 'yes'} if expect else {}
+        words = freeze_hook.setup_words('status', since=since, **more)
+        return self._set_up(freeze_hook.setup_files(), words, timeout)
+
+    def _set_up(
+        self,
+        files: Mapping[str, bytes],
+        words: Sequence[str],
+        timeout: float,
+    ) -> FreezeHook:
+        child = self._run('hook', files, words, {}, timeout)
+        if child.is_late:
+            raise TimeoutError(f'it took longer than {timeout:g} s')
+        if child.status != 0:
+            raise NotQuiesced(f'the freeze hook: {_complaint(child)}')
+        return record.read(child.text.get('out', ''))
 
     def run_hook(
         self,
@@ -105,6 +137,11 @@ def unable(child: Child) -> Failure:
     return NotQuiesced(
         f"{child.name} can't quiesce: {child.how}{child.quotation}"
     )
+
+
+def _complaint(child: Child) -> str:
+    """Return what it said, or how it ended if it said nothing."""
+    return quote(child.text.get('log', '')) or child.how
 
 
 def _judge(child: Child, timeout: float) -> tuple[HookState, str]:

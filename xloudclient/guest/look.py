@@ -13,11 +13,13 @@
 """A look into a guest: nothing is held, and it is in no run's way."""
 
 import json
+from collections.abc import Sequence
 
 from xloudclient.consistency.errors import NotQuiesced
 from xloudclient.consistency.plan import Quiescer
-from xloudclient.consistency.ports import Evidence
+from xloudclient.consistency.ports import Evidence, FreezeHook
 from xloudclient.consistency.proof import read_line
+from xloudclient.guest import freeze_hook
 from xloudclient.guest.errands import Errands, unable
 from xloudclient.guest.session import parcel
 
@@ -26,6 +28,27 @@ class Look(Errands):
     """A session that takes no lock: a run may be at work, or begin."""
 
     _role = 'look'
+
+    def install_freeze_hook(
+        self,
+        chosen: Sequence[Quiescer],
+        max_freeze: float,
+        timeout: float,
+    ) -> FreezeHook:
+        """Put the freeze hook into the guest, or put another in its place.
+
+        :param chosen: what it is to hold, in order
+        :param max_freeze: seconds after which it releases
+        :raises NotQuiesced: it can't be; Misuse: so many can't be held
+        """
+        files = freeze_hook.installation(chosen, max_freeze)
+        words = freeze_hook.setup_words('install')
+        return self._set_up(files, words, timeout)
+
+    def remove_freeze_hook(self, timeout: float) -> FreezeHook:
+        """Leave no trace of it; raises NotQuiesced if that can't be done."""
+        words = freeze_hook.setup_words('remove')
+        return self._set_up(freeze_hook.setup_files(), words, timeout)
 
     def examine(self, quiescer: Quiescer, timeout: float) -> Evidence:
         """Ask a quiescer of ours what its ``ready`` line would say.

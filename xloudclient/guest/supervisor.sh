@@ -35,7 +35,7 @@
 # that may not have room: it is all done by what is built in to the shell.
 #
 # Called with: ROLE NONCE LEASE GRACE SUDO SHELL [ROLE'S OWN]; the text of
-# this file is in $t.
+# this file is in $t. The role `parts` does nothing: its functions are used.
 
 set -f
 LC_ALL=C
@@ -213,6 +213,13 @@ look() {
     choose_home
     ! is_taken || say taken
     home=$(umask 077; mktemp -d "$home/look.XXXXXX") || quit failed "can't write in $home"
+    supervise
+}
+
+# agent: what the freeze hook of the guest agent starts beside a run. It has a lock of its own.
+agent() {
+    choose_home
+    home=$home/agent
     supervise
 }
 
@@ -871,6 +878,7 @@ timer)
     shift 6
     timer "$@"
     ;;
+parts) ;;
 *)
     run=$7
     begin "$role"

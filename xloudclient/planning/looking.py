@@ -21,7 +21,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from xloudclient.consistency import auto, fitness
+from xloudclient.consistency import auto, fitness, witness
 from xloudclient.consistency.checks import guest as of_guest
 from xloudclient.consistency.checks import prediction
 from xloudclient.consistency.checks.finding import Finding, problem, warning
@@ -32,10 +32,16 @@ from xloudclient.consistency.errors import (
     NotQuiesced,
 )
 from xloudclient.consistency.plan import Plan, Quiescer
-from xloudclient.consistency.ports import Clock, Evidence, GuestFacts
+from xloudclient.consistency.ports import (
+    Clock,
+    Evidence,
+    FreezeHook,
+    GuestFacts,
+)
 from xloudclient.consistency.proof import Proof
 from xloudclient.consistency.run import CONNECT_SECONDS, PROBE_SECONDS
 from xloudclient.consistency.taking import CALL_SECONDS
+from xloudclient.guest import freeze_hook
 from xloudclient.guest.access import Access
 from xloudclient.guest.look import Look
 
@@ -110,18 +116,42 @@ class Looking:
             raise NotQuiesced(f"can't reach the guest: {error}") from error
 
     def _holders(self, look: Look) -> Iterator[Finding]:
+        check = 'fsfreeze'
         try:
-            if self.plan.is_auto:
+            hook = self._freeze_hook(look)
+            yield of_guest.freeze_hook(self.plan, hook)
+            if self.plan.by_agent:
+                check = 'hook'
+                witness.refuse(self.plan, hook)
+                self.plan = auto.by_agent(self.plan, hook)
+            elif self.plan.is_auto:
+                check = 'auto'
                 found = self._probe(look)
-                self.plan = auto.resolve(self.plan, found, self.facts)
-                yield of_guest.found(self.plan.quiescers)
+                self.plan = auto.resolve(self.plan, found, self.facts, hook)
+                yield of_guest.found(self.plan)
             fitness.check_freeze(self.plan, self.facts)
         except NotQuiesced as failure:
-            yield problem('auto' if self.plan.is_auto else 'fsfreeze', failure)
+            yield problem(check, failure)
             return
         yield self._hold()
-        for quiescer in self.plan.quiescers:
+        for quiescer in self._to_be_asked(hook):
             yield from self._holder(look, quiescer)
+
+    def _to_be_asked(self, hook: FreezeHook) -> tuple[Quiescer, ...]:
+        """Those that would hold, in the hook or over ssh."""
+        if self.plan.by_agent:
+            return (freeze_hook.watch(), *hook.quiescers)
+        return self.plan.quiescers
+
+    def _freeze_hook(self, look: Look) -> FreezeHook:
+        if not self.plan.target.state.is_writing:
+            return FreezeHook()
+        try:
+            return self.patience.ask(
+                lambda: look.freeze_hook(PROBE_SECONDS), CALL_SECONDS
+            )
+        except (GuestLost, TimeoutError) as error:
+            raise NotQuiesced(f"can't look into the guest: {error}") from error
 
     def _probe(self, look: Look) -> Mapping[str, Any]:
         try:
@@ -133,7 +163,7 @@ class Looking:
 
     def _holder(self, look: Look, quiescer: Quiescer) -> Iterator[Finding]:
         """Ask one; ``--on-error continue`` goes on as a run would."""
-        if quiescer.gives is None:
+        if not quiescer.script or quiescer.gives is None:
             self._seen.append((quiescer, Evidence()))
             yield of_guest.unasked(quiescer)
             return

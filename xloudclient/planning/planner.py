@@ -151,6 +151,7 @@ class Planner:
             quiescers=wanted.quiescers,
             hooks=wanted.hooks,
             is_auto=wanted.is_auto,
+            by_agent=wanted.by_agent,
             catalogue=catalogue() if wanted.is_auto else {},
             required=self._required(wanted, target),
             is_required_by_default=self.options.require is None,
@@ -197,6 +198,7 @@ class Planner:
         if target.state.is_writing:
             if wanted.is_default and self._is_trusted(target):
                 wanted = by_metadata(wanted, target)
+                wanted.check_alone(self.options)
             return wanted
         for hook in wanted.hooks:
             if hook.place is Place.GUEST:
@@ -204,7 +206,9 @@ class Planner:
                     f"the guest is {target.state}, so {hook.path} can't run "
                     'in it'
                 )
-        return dataclasses.replace(wanted, quiescers=(), is_auto=False)
+        return dataclasses.replace(
+            wanted, quiescers=(), is_auto=False, by_agent=False
+        )
 
     def _required(self, wanted: Wanted, target: Target) -> Consistency:
         if self.options.require is not None:
@@ -252,18 +256,7 @@ class Planner:
     def _with_guest(self, plan: Plan, server: Mapping[str, Any]) -> Prepared:
         if not plan.needs_guest:
             return Prepared(plan)
-        options = self.options
-        trusted = self._is_trusted(plan.target)
-        metadata = plan.target.metadata if trusted else {}
-        host = options.ssh_host or metadata.get('xloud:ssh_host')
-        guest = access.read(
-            host
-            or choose_address(
-                server, options.address_type or '', options.family
-            ),
-            options,
-            metadata,
-        )
+        guest = self.way_to(plan.target, server)
         plan = dataclasses.replace(
             plan, address=guest.address, login_command=guest.login_command
         )
@@ -274,6 +267,25 @@ class Planner:
         )
         joint_ms = last(in_group=True) if plan.group_id else None
         return Prepared(plan, guest, last(), joint_ms)
+
+    def way_to(
+        self, target: Target, server: Mapping[str, Any]
+    ) -> access.Access:
+        """Say how the guest of a server is reached.
+
+        :raises Failure: it is not known
+        """
+        options = self.options
+        metadata = target.metadata if self._is_trusted(target) else {}
+        host = options.ssh_host or metadata.get('xloud:ssh_host')
+        return access.read(
+            host
+            or choose_address(
+                server, options.address_type or '', options.family
+            ),
+            options,
+            metadata,
+        )
 
 
 def _bare_plan(server: Mapping[str, Any]) -> Plan:

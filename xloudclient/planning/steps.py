@@ -28,6 +28,9 @@ def steps(plan: Plan) -> Iterator[tuple[str, str, str, str]]:
     rows = [(step, what, limit) for step, what in _calls(plan, 'pre')]
     if plan.is_auto:
         rows.append(('quiesce', 'auto (chosen in the guest)', limit))
+    if plan.by_agent:
+        what = 'agent (its freeze hook, when Nova captures the disk)'
+        rows.append(('quiesce', what, limit))
     rows += [('quiesce', _described(q), limit) for q in plan.quiescers]
     if plan.group_id:
         rows.append(('wait', 'until all servers are held', ''))
@@ -77,4 +80,6 @@ def _captured(plan: Plan) -> str:
 def _required(plan: Plan) -> str:
     if plan.is_auto and plan.is_required_by_default:
         return 'what auto finds'
+    if plan.by_agent and plan.is_required_by_default:
+        return 'what the hook holds'
     return str(plan.required)

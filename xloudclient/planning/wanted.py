@@ -35,6 +35,10 @@ from xloudclient.consistency.plan import (
 from xloudclient.guest import quiescers
 from xloudclient.local import trust
 
+#: What the freeze hook in the guest holds.
+AGENT = 'agent'
+#: Words for ``--quiesce`` that name no quiescer.
+ALONE = ('auto', 'none', AGENT)
 #: Keys and values; a key may come again.
 Pairs = tuple[tuple[str, str], ...]
 #: A value of ``--quiesce`` as it was given, or taken apart.
@@ -87,6 +91,7 @@ class Wanted:
     name: str
     quiescers: tuple[Quiescer, ...]
     is_auto: bool
+    by_agent: bool
     is_default: bool
     hooks: tuple[Hook, ...]
 
@@ -103,25 +108,38 @@ class Wanted:
                 '--group is all or nothing, so there is no --on-error continue'
             )
         words = options.quiescers or ['auto']
-        return cls(
+        wanted = cls(
             name=name,
             quiescers=read_quiescers(words),
             is_auto='auto' in words,
+            by_agent=AGENT in words,
             is_default=options.quiescers is None,
             hooks=tuple(map(_hook, options.hooks or ())),
         )
+        wanted.check_alone(options)
+        return wanted
+
+    def check_alone(self, options: Options) -> None:
+        """Refuse ``agent`` where nothing would call the hook in time.
+
+        :raises Misuse: it is asked for there
+        """
+        if self.by_agent and (options.group or options.rehearse):
+            option = '--group' if options.group else '--rehearse'
+            raise Misuse(
+                'the freeze hook (agent) holds only while Nova captures that '
+                f'server, so there is no {option} with it'
+            )
 
 
 def read_quiescers(words: Sequence[Asked]) -> tuple[Quiescer, ...]:
-    """Read the values of ``--quiesce``; ``auto`` and ``none`` give none.
+    """Read the values of ``--quiesce``; those that stand alone give none.
 
     :raises Misuse: one is unknown or has a wrong option
     """
-    if len(words) > 1 and {'auto', 'none'} & set(words):
-        raise Misuse('--quiesce: auto and none stand alone')
-    return tuple(
-        _quiescer(word) for word in words if word not in ('auto', 'none')
-    )
+    if len(words) > 1 and {*ALONE} & set(words):
+        raise Misuse('--quiesce: auto, none and agent stand alone')
+    return tuple(_quiescer(word) for word in words if word not in ALONE)
 
 
 def _quiescer(asked: Asked) -> Quiescer:
@@ -132,7 +150,7 @@ def _quiescer(asked: Asked) -> Quiescer:
         known = ', '.join(sorted(quiescers.NAMES))
         raise Misuse(
             f'--quiesce: there is no quiescer {name!r} (there are auto, '
-            f'none, {known}; a path needs a /)'
+            f'none, agent, {known}; a path needs a /)'
         )
     if problem := quiescers.check(name, options):
         raise Misuse(f'--quiesce {name}: {problem}')
@@ -232,4 +250,6 @@ def by_metadata(wanted: Wanted, target: Target) -> Wanted:
             f'its metadata xloud:quiesce={word!r} names no built-in quiescer'
         )
     chosen = read_quiescers([word])
-    return dataclasses.replace(wanted, quiescers=chosen, is_auto=False)
+    return dataclasses.replace(
+        wanted, quiescers=chosen, is_auto=False, by_agent=word == AGENT
+    )

@@ -13,8 +13,9 @@
 
 """What a look into the guest tells."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
+from xloudclient.consistency import witness
 from xloudclient.consistency.checks.finding import (
     Finding,
     ok,
@@ -23,7 +24,12 @@ from xloudclient.consistency.checks.finding import (
 )
 from xloudclient.consistency.errors import Busy
 from xloudclient.consistency.plan import Plan, Quiescer
-from xloudclient.consistency.ports import Data, Evidence, GuestFacts
+from xloudclient.consistency.ports import (
+    Data,
+    Evidence,
+    FreezeHook,
+    GuestFacts,
+)
 
 
 def login(plan: Plan, facts: GuestFacts) -> Iterator[Finding]:
@@ -48,9 +54,21 @@ def login(plan: Plan, facts: GuestFacts) -> Iterator[Finding]:
     )
 
 
-def found(quiescers: Sequence[Quiescer]) -> Finding:
-    names = ', '.join(one.name for one in quiescers)
-    return ok('auto', f'chose {names}')
+def found(plan: Plan) -> Finding:
+    names = ', '.join(one.name for one in plan.quiescers)
+    return ok('auto', f'chose {"agent" if plan.by_agent else names}')
+
+
+def freeze_hook(plan: Plan, hook: FreezeHook) -> Finding:
+    """Judge the freeze hook; one that is not there may be no loss."""
+    names = ', '.join(one.name for one in hook.quiescers) or 'file systems'
+    if hook.is_installed:
+        if hook.is_used:
+            return ok('hook', f'installed: {names}; at most {hook.cap} s')
+        return warning('hook', *witness.why_unused(plan, hook))
+    if hook.is_closed:
+        return warning('hook', 'installed, but only root can see it')
+    return ok('hook', 'not installed')
 
 
 def quiescer(quiescer: Quiescer, seen: Evidence) -> Iterator[Finding]:

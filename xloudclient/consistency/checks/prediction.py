@@ -25,14 +25,17 @@ from xloudclient.consistency.checks.finding import (
     warning,
 )
 from xloudclient.consistency.errors import LowerClass, NotQuiesced
-from xloudclient.consistency.plan import Plan, Quiescer
+from xloudclient.consistency.plan import Kind, Plan, Quiescer
 from xloudclient.consistency.ports import Evidence, GuestFacts
 from xloudclient.consistency.proof import Holder, Proof, prove, prove_idle
+
+#: An application may well notice a hold that is longer.
+LONG_SECONDS = 10.0
 
 
 def hold(plan: Plan, measured_ms: int | None, facts: GuestFacts) -> Finding:
     """Predict the hold by the rule that a run has for it."""
-    if not plan.quiescers:
+    if not (plan.quiescers or plan.by_agent):
         return ok('hold', 'nothing is held')
     predicted = forecast.predict(plan, measured_ms, facts.used_bytes)
     try:
@@ -40,8 +43,24 @@ def hold(plan: Plan, measured_ms: int | None, facts: GuestFacts) -> Finding:
             return warning('hold', doubt)
     except NotQuiesced as failure:
         return problem('hold', failure)
-    limit = f'--max-freeze is {plan.budget.max_freeze:g} s'
-    return ok('hold', f'{predicted}; {limit}')
+    text = f'{predicted}; --max-freeze is {plan.budget.max_freeze:g} s'
+    if is_for_hook(plan, predicted):
+        return warning(
+            'hold',
+            f"{text}; with the guest agent's freeze hook it is a moment",
+            f'openstack server snapshot hook install {plan.target.id}',
+        )
+    return ok('hold', text)
+
+
+def is_for_hook(plan: Plan, predicted: forecast.Forecast) -> bool:
+    """Whether the hold is long, and one that the freeze hook would spare."""
+    return (
+        not plan.by_agent
+        and plan.target.kind is Kind.IMAGE
+        and not plan.captured_volumes
+        and (predicted.seconds or 0) > LONG_SECONDS
+    )
 
 
 def verdict(findings: Iterable[Finding], plan: Plan, proof: Proof) -> Finding:
@@ -82,6 +101,7 @@ def proof(
 
 
 def _held(plan: Plan, quiescer: Quiescer, seen: Evidence) -> Evidence | str:
-    if quiescer.name == 'fsfreeze' and plan.target.has_agent:
+    is_ours = quiescer.name == 'fsfreeze' and not plan.by_agent
+    if is_ours and plan.target.has_agent:
         return 'the guest agent thaws it before the capture is seen'
     return seen

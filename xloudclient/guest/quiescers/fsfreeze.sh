@@ -15,9 +15,13 @@
 # Everything they need is loaded before, and nothing here writes outside the run folder, which must not be frozen itself.
 #
 # What proves the freeze: freezing once more is refused as busy, and the disk has counted no write since.
+#
+# With by=agent it freezes nothing. It is held around the freeze of the guest agent, and `verify`, asked after the thaw,
+# tells whether each file system was seen frozen in between: something that wants to write had to wait. The agent thaws
+# at once what it froze when it can't freeze all, and calls its hook as after any thaw; only this tells the difference.
 . "${0%/*}/common.sh"
-mounts=''
-options 'mounts' "$@"
+mounts='' by=''
+options 'mounts by' "$@"
 
 # Lists of mount points, written as printf's %b reads them (\0040 for a space), so that no name has a blank or a pattern.
 WANTED='' WATCHED='' SKIPPED='' FROZEN='' WRITES='' GUARDED='' SECOND=''
@@ -35,11 +39,13 @@ unescape() {
 }
 
 examine() {
-    need fsfreeze findmnt setsid
-    [ "$(id -u)" = 0 ] || fail "only root can freeze file systems"
+    if [ -z "$by" ]; then
+        need fsfreeze findmnt setsid
+        [ "$(id -u)" = 0 ] || fail "only root can freeze file systems"
+    fi
     choose
     [ -n "$WANTED" ] || fail "there is no file system to freeze"
-    refuse_the_run_folder
+    [ -n "$by" ] || refuse_the_run_folder
     describe
     READY="{\"gives\": \"filesystem\", \"data\": [], \"frozen\": [$DESCRIBED], \"still\": [$STILL], \"skipped\": [$SKIPPED]}"
     [ "$MODE" != check ] || refuse_frozen
@@ -47,6 +53,12 @@ examine() {
 
 quiesce() {
     examine
+    if [ -n "$by" ]; then
+        refuse_frozen
+        look_out
+        [ -z "$COUNTERS" ] || settle
+        return
+    fi
     watch
     sync </dev/null >/dev/null
     for mount in $WANTED; do
@@ -73,6 +85,48 @@ refuse_frozen() {
             sleep 0.1 2>/dev/null || sleep 1
         done
     done
+}
+
+# look_out: for each file system a process that marks it once it was seen frozen.
+look_out() {
+    true >"fsfreeze-looking.$$"
+    look_number=0
+    for mount in $WANTED; do
+        unescape "$mount"
+        look_number=$((look_number + 1))
+        look_at "$NAME" "fsfreeze-seen-$look_number.$$" </dev/null >/dev/null 2>&1 &
+    done
+}
+
+look_at() {
+    while [ -e "fsfreeze-looking.$$" ]; do
+        rmdir "${1%/}/.xloudclient-is-it-frozen" &
+        look_pid=$! look_count=0
+        # No other process is started meanwhile: on a busy machine that takes longer than the freeze.
+        until is_waiting || [ "$look_count" -gt 50 ]; do
+            look_count=$((look_count + 1))
+        done
+        if is_waiting && { waits_for_a_thaw || { sleep 0.01 && is_waiting; }; }; then
+            true >"$2"
+        fi
+        wait "$look_pid"
+        sleep 0.01 2>/dev/null || sleep 1
+        [ ! -e "$2" ] || return 0
+    done
+}
+
+# Whether the kernel says that it waits for what a freeze has taken (Linux, fs/super.c, sb_start_write). It may not tell.
+waits_for_a_thaw() {
+    look_place=''
+    read -r look_place 2>/dev/null <"/proc/$look_pid/wchan"
+    case $look_place in *percpu_rwsem* | *percpu_down_read* | *sb_start_write*) ;; *) return 1 ;; esac
+}
+
+# Whether it sleeps in the kernel (proc(5), state): one that only had no turn yet is running.
+is_waiting() {
+    look_state=''
+    read -r look_state 2>/dev/null <"/proc/$look_pid/stat" || return
+    case ${look_state##*) } in [DS]*) ;; *) return 1 ;; esac
 }
 
 # Prints a line for each mounted file system: its mount point, source, type and options.
@@ -163,6 +217,8 @@ describe() {
         describe_one
     done
     DESCRIBED=$LIST LIST=''
+    # These are written to after the agent's thaw.
+    [ -z "$by" ] || COUNTERS=''
     for mount in $WATCHED; do
         describe_one
         [ -r "$counter" ] || fail "nobody can tell whether $NAME, which can't be frozen, is written to"
@@ -256,8 +312,20 @@ freeze() {
     esac
 }
 
+was_seen_frozen() {
+    look_number=0
+    for mount in $WANTED; do
+        look_number=$((look_number + 1))
+        [ ! -e "fsfreeze-seen-$look_number.$$" ] || continue
+        unescape "$mount"
+        REASON="the guest agent was not seen to freeze $NAME"
+        return 1
+    done
+}
+
 # A file system that can be frozen was not frozen any more; it is thawed again at once, with all the others.
 verify() {
+    [ -z "$by" ] || was_seen_frozen || return 1
     for mount in $FROZEN; do
         unescape "$mount"
         if fsfreeze --freeze "$NAME" </dev/null >/dev/null 2>"fsfreeze-error.$$"; then

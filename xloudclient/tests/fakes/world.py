@@ -14,10 +14,10 @@
 """A world in memory, in which every step of a run can go wrong.
 
 ``World`` is built from a script: the name of a step -> how it ends. Steps are
-``open``, ``pre``, ``guest-pre``, ``lease``, ``hold:<name>``, ``request``,
-``volume``, ``look``, ``task``, ``verify``, ``release``, ``guest-post``,
-``post``, ``record``, ``discard``, and ``write:<event>`` for lines of the
-journal: ``BADLY`` is lost, ``HANGING`` never done, ``BUSY`` late.
+``open``, ``hook``, ``pre``, ``guest-pre``, ``lease``, ``hold:<name>``,
+``request``, ``volume``, ``look``, ``task``, ``verify``, ``release``,
+``guest-post``, ``post``, ``record``, ``discard``, and ``write:<event>`` for
+lines of the journal: ``BADLY`` is lost, ``HANGING`` never done, ``BUSY`` late.
 """
 
 import dataclasses
@@ -47,6 +47,7 @@ from xloudclient.consistency.plan import (
 from xloudclient.consistency.ports import (
     Data,
     Evidence,
+    FreezeHook,
     Group,
     GuestFacts,
     HookOutcome,
@@ -171,6 +172,7 @@ class World:
         self.state_after: GuestState | None = GuestState.STOPPED
         self.task_is_over = False
         self.server_id = ''
+        self.freeze_hooks = [FreezeHook()]
         self.result = ''
         self._last_line = End.WELL
         self.evidence = Evidence(
@@ -214,6 +216,15 @@ class World:
     def probe(self, timeout: float) -> Mapping[str, Any]:
         self._take('probe')
         return {'databases': [{'quiescer': 'mysql'}], 'other': []}
+
+    def freeze_hook(
+        self, timeout: float, since: int = 0, expect: bool = False
+    ) -> FreezeHook:
+        self._take('hook', NotQuiesced('no hook'))
+        if expect:
+            self.log.append('expect')
+        one = self.freeze_hooks
+        return one.pop(0) if len(one) > 1 else one[0]
 
     def run_hook(
         self, hook: Hook, phase: str, environment: Any, timeout: float

@@ -36,8 +36,10 @@ case "$*" in
     cat <<'DATA'
   cmds='server snapshot volume'
   cmds_server='list snapshot'
-  cmds_server_snapshot='consistent create recover'
+  cmds_server_snapshot='consistent create hook recover'
   cmds_server_snapshot_consistent='-h --help --wait --profile --quiesce'
+  cmds_server_snapshot_hook='install list remove'
+  cmds_server_snapshot_hook_install='-h --help --quiesce'
   cmds_server_snapshot_recover='-h --help'
   cmds_snapshot='list show'
   cmds_snapshot_list='-h --server'
@@ -115,6 +117,9 @@ class TestBash(CompletionTestCase):
         for line, expected in (
             ('server snapshot consistent w', ['web-1', 'web-2']),
             ('server snapshot consistent --wait web-2', ['web-2']),
+            ('server snapshot hook i', ['install']),
+            ('server snapshot hook install w', ['web-1', 'web-2']),
+            ('server snapshot hook install --quiesce ag', ['agent']),
             ('snapshot show n', ['nightly-web-1']),
             ('snapshot list --server w', ['web-1', 'web-2']),
             ('snapshot list w', []),

@@ -264,7 +264,11 @@ class TestScripts(ProfileTestCase):
             ('quiesce: [mysql: {port: 1}]', '1:11', "no option 'port'"),
             ('quiesce: "pair,file=x"', '1:10', 'pair needs pre=<value>'),
             ('quiesce: "mysql,x"', '1:10', "'x' is not <key>=<value>"),
-            ('quiesce: [sync, auto]', '1:17', 'auto and none stand alone'),
+            (
+                'quiesce: [sync, auto]',
+                '1:17',
+                'auto, none and agent stand alone',
+            ),
             ('quiesce: [mysql: {socket: [/a, /b]}]', '1:11', 'given twice'),
         ):
             error = self.assertRaises(Misuse, self.resolve, text)

@@ -11,12 +11,14 @@
 #  under the License.
 
 
+import dataclasses
+
 import testtools
 
 from xloudclient.consistency import auto
 from xloudclient.consistency.errors import NotQuiesced
-from xloudclient.consistency.plan import Consistency, Quiescer
-from xloudclient.consistency.ports import GuestFacts
+from xloudclient.consistency.plan import Consistency, Kind, Quiescer
+from xloudclient.consistency.ports import FreezeHook, GuestFacts
 from xloudclient.tests.fakes import world as fakes
 
 CATALOGUE = {
@@ -83,3 +85,75 @@ class TestAuto(testtools.TestCase):
             {'other': {'a': 1}},
         ):
             self.assertRaises(NotQuiesced, self.resolve, found)
+
+
+class TestFreezeHook(testtools.TestCase):
+    """Where the hook would hold what runs, it is left to the hook."""
+
+    def resolve(self, names=('mysql',), found=('mysql',), **changes):
+        agent = changes.pop('agent', 'used')
+        has_agent = changes.pop('has_agent', True)
+        hook = FreezeHook(
+            True, False, tuple(map(self.quiescer, names)), 60, agent, 3
+        )
+        plan = fakes.plan(
+            quiescers=(), is_auto=True, catalogue=CATALOGUE, **changes
+        )
+        target = dataclasses.replace(plan.target, has_agent=has_agent)
+        plan = dataclasses.replace(plan, target=target)
+        databases = [
+            {'quiescer': word.split()[0], 'options': self.options(word)}
+            for word in found
+        ]
+        probed = {'databases': databases, 'other': []}
+        return auto.resolve(plan, probed, GuestFacts(), hook)
+
+    def quiescer(self, word):
+        name = word.split()[0]
+        options = tuple(self.options(word).items())
+        if name not in CATALOGUE:
+            return Quiescer(name, '', options, None)
+        return dataclasses.replace(CATALOGUE[name], options=options)
+
+    def options(self, word):
+        return {'socket': word.split()[1]} if ' ' in word else {}
+
+    def test_it_holds_what_runs(self):
+        for names, found, required in (
+            (('mysql',), ('mysql',), Consistency.APPLICATION),
+            (('mysql /a',), ('mysql /a',), Consistency.APPLICATION),
+            (('mysql', './own'), ('mysql /a',), Consistency.APPLICATION),
+            ((), (), Consistency.FILESYSTEM),
+        ):
+            plan = self.resolve(names, found)
+            self.assertTrue(plan.by_agent, names)
+            self.assertEqual((), plan.quiescers)
+            self.assertEqual(required, plan.required)
+
+    def test_else_it_is_held_over_ssh(self):
+        for names, found in (
+            (('mysql',), ('mysql', 'redis')),
+            (('mysql', 'redis'), ('mysql',)),
+            (('mysql',), ('mysql', 'mysql')),
+            (('mysql /a',), ('mysql /b',)),
+            ((), ('mysql',)),
+        ):
+            plan = self.resolve(names, found)
+            self.assertFalse(plan.by_agent, names)
+            self.assertEqual(len(found) + 1, len(plan.quiescers))
+
+    def test_nova_has_to_call_it_for_this_capture(self):
+        for changes in (
+            {'agent': 'stale'},
+            {'has_agent': False},
+            {'kind': Kind.VOLUME},
+            {'volumes': (fakes.data_volume(),)},
+            {'group_id': 'g'},
+            {'rehearse': True},
+        ):
+            self.assertFalse(self.resolve(**changes).by_agent, changes)
+        self.assertTrue(
+            self.resolve(
+                volumes=(fakes.data_volume(),), with_data_volumes=False
+            ).by_agent
+        )

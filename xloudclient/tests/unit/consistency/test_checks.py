@@ -118,16 +118,25 @@ class TestPrediction(testtools.TestCase):
         proof = prediction.proof(plan, FACTS, [(FREEZE, ALL_FROZEN)], [])
         self.assertEqual(Consistency.CRASH, proof.consistency)
         self.assertIn('agent', proof.reason)
+        plan = dataclasses.replace(plan, quiescers=(), by_agent=True)
+        proof = prediction.proof(plan, FACTS, [(FREEZE, ALL_FROZEN)], [])
+        self.assertEqual(Consistency.FILESYSTEM, proof.consistency)
 
     def test_the_hold_follows_the_forecast(self):
         plan = fakes.plan()
         for measured_ms, result in (
             (None, Result.OK),
-            (59_000, Result.OK),
+            (9_000, Result.OK),
+            (59_000, Result.WARNING),
             (61_000, Result.PROBLEM),
         ):
             found = prediction.hold(plan, measured_ms, FACTS)
             self.assertEqual(result, found.result, measured_ms)
+            is_advised = 'hook install' in found.advice
+            self.assertEqual(result is not Result.OK, is_advised)
+        by_agent = dataclasses.replace(plan, quiescers=(), by_agent=True)
+        found = prediction.hold(by_agent, 59_000, FACTS)
+        self.assertIn('2.0 s (estimated)', found.text)
         large = dataclasses.replace(FACTS, used_bytes=15 * 10**9)
         found = prediction.hold(plan, None, large)
         self.assertEqual(Result.WARNING, found.result)

@@ -36,6 +36,7 @@ from xloudclient.tests.fakes.world import End
 
 STEPS = (
     'open',
+    'hook',
     'pre',
     'guest-pre',
     'lease',
@@ -66,6 +67,7 @@ class TestGoodRuns(testtools.TestCase):
         self.assertEqual(
             [
                 'open',
+                'hook',
                 'pre',
                 'guest-pre',
                 'lease',
@@ -274,7 +276,9 @@ class TestFailures(testtools.TestCase):
 
     def test_a_failed_pre_hook_is_exit_3_and_every_post_runs(self):
         world, outcome = self.codes(ExitCode.NOT_QUIESCED, {'pre': End.BADLY})
-        self.assertEqual(['open', 'pre', 'guest-post', 'post'], world.log[:4])
+        self.assertEqual(
+            ['open', 'hook', 'pre', 'guest-post', 'post'], world.log[:5]
+        )
         self.assertEqual(Status.SKIPPED, outcome.status)
 
     def test_a_hook_that_says_not_now_is_exit_75(self):
@@ -330,7 +334,7 @@ class TestFailures(testtools.TestCase):
         world = fakes.World()
         outcome = run(world, measured_ms=61_000)
         self.assertEqual(ExitCode.NOT_QUIESCED, outcome.exit_code)
-        self.assertEqual(['open', 'close'], world.log)
+        self.assertEqual(['open', 'hook', 'close'], world.log)
 
     def test_a_signal_before_the_capture_discards(self):
         world, outcome = self.codes(
@@ -379,7 +383,7 @@ class TestWhateverEndsIt(testtools.TestCase):
         world.write = lambda event, **fields: event != 'owed'
         outcome = run(world)
         self.assertEqual(ExitCode.FAILED, outcome.exit_code)
-        self.assertEqual(['open', 'close'], world.log)
+        self.assertEqual(['open', 'hook', 'close'], world.log)
 
     def test_what_only_ends_a_process_still_releases(self):
         world = fakes.World()

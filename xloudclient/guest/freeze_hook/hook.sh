@@ -1,0 +1,207 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# The freeze hook of a guest: the guest agent runs it with `freeze` before it freezes the file systems, and with `thaw`
+# after it thawed them. It holds what a run over ssh would hold, by the same supervisor and the same holding hooks, which
+# were put beside it. What they say is the record that a client judges later; nothing here decides what was proven.
+#
+# Beside it      settings     lines of `name value`, see below
+#                supervisor   the text of supervisor.sh
+#                holder.N     what makes the supervisor start holder N. The first one watches for the agent's own freeze.
+# In memory      agent/record.N   what was said in freeze N, and the notes of this file, with the seconds since boot
+#                agent/open       while freeze N lasts: N and the number of its last holder
+#
+# It exits with 0 after `freeze` if everything is held. Else nothing is, and the agent freezes nothing either.
+# Who ends the hold when no thaw comes: the supervisor, after the longest time allowed. So it hears beats for that long.
+# Where a run over ssh is at work, that run holds; here the freeze is only watched. A run that left the file
+# `agent-expected` in its folder holds nothing itself and waits for this.
+
+LC_ALL=C
+PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin
+# A service may have none, and database clients look there for their login.
+HOME=${HOME:-/root}
+export LC_ALL PATH HOME
+lease=15 grace=12
+verb=${1-} place=${0%/*}
+t=$(cat "$place/supervisor") || exit 1
+# The supervisor's own functions, for where it keeps things.
+set -- parts '' "$lease" "$grace" no sh
+eval "$t"
+nonce='' cap=60 patience=30 holders=1 previous=''
+while read -r name value; do
+    case $name in nonce | cap | patience | holders | previous) eval "$name=\$value" ;; esac
+done <"$place/settings" || exit 1
+
+home=$(choose_home && printf '%s' "$home")
+case $home in /*) ;; *) exit 1 ;; esac
+folder=$home/agent
+(umask 077; mkdir -p "$folder") || exit 1
+
+freeze() {
+    call_previous freeze || exit 1
+    abandon
+    open_freeze
+    if hold_all; then
+        note held
+        exit 0
+    fi
+    note failed
+    close_freeze
+    call_previous thaw
+    exit 1
+}
+
+thaw() {
+    if [ -e "$folder/open" ]; then
+        read -r number last <"$folder/open"
+        name_files
+        note thaw
+        tell verify
+        holder=1
+        while [ "$holder" -le "$last" ]; do
+            hear 10 "held $holder" "exit $holder" "done $holder" lapsed
+            ask_why
+            holder=$((holder + 1))
+        done
+        close_freeze
+    fi
+    call_previous thaw
+}
+
+# abandon: ends a freeze whose thaw never came; what it held was released in its time.
+abandon() {
+    [ -e "$folder/open" ] || return 0
+    read -r number last <"$folder/open"
+    name_files
+    note abandoned
+    close_freeze
+}
+
+call_previous() {
+    [ ! -x "$previous" ] || "$previous" "$1" </dev/null >/dev/null 2>&1
+}
+
+open_freeze() {
+    number=0
+    [ ! -e "$folder/last" ] || read -r number <"$folder/last"
+    number=$((number + 1))
+    name_files
+    printf '%s\n' "$number" >"$folder/last"
+    rm -f "$folder/record.$((number - 8))"
+    true >"$record"
+    note freeze
+}
+
+name_files() {
+    record=$folder/record.$number input=$folder/input.$number
+}
+
+note() {
+    read -r uptime _ </proc/uptime
+    printf '%s note %s %s\n' "$nonce" "$1" "$uptime" >>"$record"
+}
+
+# hold_all: returns 0 once everything is held.
+hold_all() {
+    last=$holders
+    if is_expected; then
+        start agent || return 1
+    elif ! start main; then
+        [ "$HEARD" = busy ] || return 1
+        last=1
+        true >"$record"
+        note freeze
+        note watching
+        start agent || return 1
+    fi
+    tell "cap $cap"
+    holder=1
+    while [ "$holder" -le "$last" ]; do
+        cat "$place/holder.$holder" 1<>"$input"
+        hear "$patience" "ready $holder" "exit $holder"
+        ask_why
+        [ "$HEARD" = "ready $holder" ] || break
+        # The watch, the first one, holds nothing.
+        [ "$holder" != 1 ] || note lock
+        holder=$((holder + 1))
+    done
+    # A freeze that is only watched is not stood in the way of.
+    [ "$holder" -gt "$last" ] || [ "$last" -lt "$holders" ]
+}
+
+# ask_why: has the log of a holder that failed in the record.
+ask_why() {
+    [ "$HEARD" = "exit $holder" ] || return 0
+    tell "log $holder"
+    hear 3 "end $holder log"
+    HEARD=
+}
+
+# is_expected: whether the run that is at work leaves the holding to us.
+is_expected() {
+    set +f
+    for file in "$home"/run.*/d.*/agent-expected; do
+        [ ! -e "$file" ] || { set -f; return 0; }
+    done
+    set -f
+    return 1
+}
+
+# start ROLE: starts a supervisor. Both ends of its input are its own, so that it has no end.
+start() {
+    rm -f "$input"
+    mkfifo "$input" || return 1
+    printf '%s %s\n' "$number" "$last" >"$folder/open"
+    t=$t $setsid sh -c 'eval "$t"' xloud-supervisor "$1" "$nonce" "$lease" "$grace" no sh \
+        <>"$input" >>"$record" 2>/dev/null &
+    hear 10 open busy failed && [ "$HEARD" = open ] || return 1
+    # shellcheck disable=SC2016 # expanded by the other process
+    $setsid sh -c 'while [ "$1" -gt 0 ] && [ -p "$3" ]; do
+            printf "%s beat\n" "$2" 1<>"$3"
+            sleep 5
+            set -- $(($1 - 5)) "$2" "$3"
+        done' xloud-beats "$cap" "$nonce" "$input" </dev/null >/dev/null 2>&1 &
+}
+
+tell() {
+    printf '%s %s\n' "$nonce" "$1" 1<>"$input"
+}
+
+# hear SECONDS WORDS...: waits until the supervisor said one of these; sets HEARD.
+hear() {
+    read -r deadline _ </proc/uptime
+    deadline=$((${deadline%.*} + $1)) HEARD=''
+    shift
+    until is_said "$@"; do
+        read -r uptime _ </proc/uptime
+        [ "${uptime%.*}" -lt "$deadline" ] || return 1
+        sleep 0.02 2>/dev/null || sleep 1
+    done
+}
+
+is_said() {
+    while IFS= read -r line; do
+        for word; do
+            case $line in "$nonce $word" | "$nonce $word "*) HEARD=$word; return 0 ;; esac
+        done
+    done <"$record"
+    return 1
+}
+
+close_freeze() {
+    if [ -p "$input" ]; then
+        tell release
+        hear $((grace + 8)) lapsed
+        tell bye
+    fi
+    note closed
+    rm -f "$input" "$folder/open"
+}
+
+case $verb in
+freeze | thaw | abandon) "$verb" ;;
+*)
+    echo "usage: hook freeze | thaw" >&2
+    exit 2
+    ;;
+esac

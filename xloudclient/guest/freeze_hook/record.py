@@ -1,0 +1,166 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+
+"""What a freeze hook left written, as ``setup.sh status`` prints it.
+
+It comes from the guest: what does not have the right shape counts as not
+said.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+
+from xloudclient.consistency.plan import Quiescer
+from xloudclient.consistency.ports import (
+    Evidence,
+    Freeze,
+    FreezeHook,
+    Testimony,
+)
+from xloudclient.consistency.text import printable
+from xloudclient.guest.child import Child
+from xloudclient.guest.conversation import Conversation
+from xloudclient.guest.freeze_hook import undescribe
+from xloudclient.guest.protocol import MOST_HOLDERS
+
+
+def read(text: str) -> FreezeHook:
+    """Read what ``setup.sh status`` printed."""
+    lines = text.splitlines()
+    facts = list(_facts(lines))
+    first = dict(reversed(facts))
+    holders = [undescribe(words) for key, words in facts if key == 'holder'][
+        :MOST_HOLDERS
+    ]
+    return FreezeHook(
+        is_installed='installed' in first,
+        is_closed='closed' in first,
+        quiescers=tuple(holders[1:]),
+        cap=_number(first.get('cap', '')),
+        agent=printable(first.get('agent', 'absent')),
+        last=_number(first.get('last', '')),
+        freezes=tuple(
+            _freeze(number, record, holders)
+            for number, record in _records(lines)
+        ),
+    )
+
+
+def _facts(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield what stands before the first record."""
+    for line in lines:
+        key, _, value = line.partition(' ')
+        if key == 'record':
+            return
+        yield key, value
+
+
+def _records(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield number and lines of each record; one without an end is cut."""
+    number = 0
+    record: list[str] | None = None
+    for line in lines:
+        if line.startswith('record '):
+            number, record = _number(line[7:]), []
+        elif line == 'end' and record is not None:
+            yield number, record
+            record = None
+        elif record is not None:
+            record.append(line)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) < 10 else 0
+
+
+def _freeze(
+    number: int, record: list[str], holders: Sequence[Quiescer]
+) -> Freeze:
+    heard = _Heard(holders)
+    for line in record:
+        _, _, words = line.partition(' ')
+        heard.take(words)
+    notes = heard.notes
+    is_watched = 'watching' in notes
+    began, ended = notes.get('lock'), notes.get('closed')
+    return Freeze(
+        number=number,
+        is_watched=is_watched,
+        is_held='held' in notes,
+        is_over='closed' in notes,
+        seconds=None if began is None or ended is None else ended - began,
+        testimonies=heard.testimonies(1 if is_watched else len(holders)),
+    )
+
+
+class _Heard:
+    """What the supervisor of one freeze said, and when it was thawed."""
+
+    def __init__(self, holders: Sequence[Quiescer]) -> None:
+        self.notes: dict[str, float] = {}
+        self._holders = holders
+        self._talk = Conversation()
+        self._children = [self._talk.add(one.name) for one in holders]
+        self._ready: dict[int, Evidence] = {}
+
+    def take(self, words: str) -> None:
+        """Take in a line; those before the thaw can be no answer to it."""
+        verb, _, note = words.partition(' ')
+        if verb != 'note':
+            self._talk.hear(words)
+            return
+        name, _, uptime = note.partition(' ')
+        with contextlib.suppress(ValueError):
+            self.notes.setdefault(name, float(uptime))
+        if name == 'thaw':
+            self._ask()
+
+    def _ask(self) -> None:
+        for child in self._children:
+            child.asked = 1
+            with contextlib.suppress(ValueError):
+                if child.is_ready:
+                    self._ready[child.id] = child.evidence()
+
+    def testimonies(self, count: int) -> tuple[Testimony, ...]:
+        pairs = zip(self._holders, self._children, strict=True)
+        return tuple(
+            Testimony(
+                one,
+                self._ready.get(child.id),
+                self._held(child),
+            )
+            for one, child in pairs
+        )[:count]
+
+    def _held(self, child: Child) -> Evidence | str:
+        if child.id not in self._ready:
+            return self._never_held(child)
+        if child.answers != 1 or child.is_talkative:
+            return self._lost(child)
+        try:
+            return child.evidence()
+        except ValueError:
+            return 'its answer is not JSON'
+
+    def _lost(self, child: Child) -> str:
+        if child.quotation:
+            return f'it has ended: {child.how}{child.quotation}'
+        if self._talk.lapsed is not None:
+            return f'it was released by the guest: {self._talk.lapsed}'
+        return 'it did not answer'
+
+    @staticmethod
+    def _never_held(child: Child) -> str:
+        why = child.how if child.has_ended else 'it was not ready in time'
+        return f'the hook could not hold it: {why}{child.quotation}'

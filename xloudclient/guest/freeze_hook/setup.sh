@@ -1,0 +1,260 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs the freeze hook in a guest, removes it, or tells of it. It runs once, in a folder that has the hook's files.
+#   setup install|remove|status place=FOLDER [root=FOLDER] [since=N] [expect=yes]
+#     place   where the hook is kept
+#     root    what stands for / (empty: the guest itself)
+#     since   tell of the freezes after number N (default: of none)
+#     expect  tell the hook, too, that the run this is part of leaves the holding to it
+#
+# How the guest agent comes to call it:
+#   key     `fsfreeze-hook` in qemu-ga.conf, a file of no package: it outlives upgrades. What it named before is called by
+#           ours. The agent reads it when it starts.
+#   folder  An agent whose command line names a hook (RHEL) does not look at that key. If that hook is the stock runner,
+#           ours goes into the runner's folder, which is no package's either. The runner ignores how a hook ends, so there
+#           a failed hold does not keep the agent from freezing; the record tells of it all the same.
+#
+# What it prints, one fact a line: absent, closed (not for this account) or installed, holder NAME OPTIONS, cap SECONDS,
+# agent used|absent|stale|other WHAT, last N, record N and the record's lines up to `end`.
+
+set -f
+LC_ALL=C
+PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin
+export LC_ALL PATH
+umask 022
+verb=$1 place='' root='' since=999999999 expect=''
+shift
+for word; do
+    case $word in
+    place=* | root=* | since=* | expect=*) eval "${word%%=*}=\${word#*=}" ;;
+    *) exit 2 ;;
+    esac
+done
+hook=$place/hook
+configuration=$root/etc/qemu/qemu-ga.conf
+
+fail() {
+    printf '%s\n' "$1" >&2
+    exit 1
+}
+
+# The guest agent: AGENT, its process; NAMED, the hook on its command line; STAMP, which process of which boot it is.
+find_agent() {
+    AGENT='' NAMED='' STAMP=''
+    for process in $(ps -e -o pid= 2>/dev/null || { cd /proc && set +f && echo [0-9]*; }); do
+        { read -r name <"/proc/$process/comm"; } 2>/dev/null && [ "$name" = qemu-ga ] || continue
+        AGENT=$process
+        break
+    done
+    [ -n "$AGENT" ] || return 0
+    { read -r boot </proc/sys/kernel/random/boot_id; read -r stat <"/proc/$AGENT/stat"; } 2>/dev/null
+    set -- ${stat##*) }
+    STAMP="$boot $AGENT ${20}"
+    while IFS= read -r word; do
+        case $word in
+        -F | --fsfreeze-hook) NAMED=/etc/qemu/fsfreeze-hook ;;
+        -F*) NAMED=${word#-F} ;;
+        --fsfreeze-hook=*) NAMED=${word#*=} ;;
+        esac
+    done <<END
+$(tr '\0' '\n' <"/proc/$AGENT/cmdline")
+END
+}
+
+# Sets RUNNER, the folder of the stock runner that the agent was told to run, or fails.
+find_runner() {
+    RUNNER=''
+    [ -n "$NAMED" ] && [ "$NAMED" != "$hook" ] || return 0
+    RUNNER=$root$NAMED.d
+    [ -d "$RUNNER" ] && grep -q fsfreeze-hook.d "$root$NAMED" || RUNNER=''
+    [ -n "$RUNNER" ] || fail "the guest agent is started with --fsfreeze-hook=$NAMED: name that hook in \
+$configuration instead (fsfreeze-hook=$NAMED below [general]), restart the agent, and install again"
+}
+
+# Prints what the key names; several lines if it is there several times.
+named_by_key() {
+    [ ! -e "$configuration" ] || awk '
+        /^[ \t]*\[/ { general = /^[ \t]*\[general\][ \t]*$/ }
+        general && /^[ \t]*fsfreeze-hook[ \t]*=/ { sub(/^[^=]*=[ \t]*/, ""); sub(/[ \t]+$/, ""); print }' "$configuration"
+}
+
+# set_key [PATH]: has the key name PATH, or takes it away. The file keeps its owner and its mode.
+set_key() {
+    [ ! -e "$configuration" ] || cp -p "$configuration" "$configuration.xloud" || fail "can't write $configuration"
+    {
+        [ ! -e "$configuration" ] || cat "$configuration"
+    } | hook=${1-} awk '
+        function put() {
+            if (done || ENVIRON["hook"] == "") return
+            if (!seen) print "[general]"
+            print "fsfreeze-hook=" ENVIRON["hook"]
+            done = 1
+        }
+        /^[ \t]*\[/ {
+            general = /^[ \t]*\[general\][ \t]*$/
+            print
+            if (general) { seen = 1; put() }
+            next
+        }
+        general && /^[ \t]*fsfreeze-hook[ \t]*=/ { next }
+        { print }
+        END { put() }' >"$configuration.new" || fail "can't write $configuration"
+    if [ -e "$configuration.xloud" ]; then
+        cat "$configuration.new" >"$configuration.xloud"
+        rm -f "$configuration.new"
+        mv "$configuration.xloud" "$configuration"
+    else
+        mv "$configuration.new" "$configuration"
+    fi
+}
+
+install() {
+    [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail 'only root can install a freeze hook: sudo needs a password there'
+    find_agent
+    [ -n "$AGENT" ] || command -v qemu-ga >/dev/null || [ -x "$root/usr/bin/qemu-ga" ] ||
+        fail 'there is no guest agent in this guest: install the package qemu-guest-agent'
+    find_runner
+    abandon
+    copy
+    if [ -n "$RUNNER" ]; then
+        printf '#!/bin/sh\nexec %s "$@"\n' "$hook" >"$RUNNER/xloudclient" && chmod 755 "$RUNNER/xloudclient" ||
+            fail "can't write in $RUNNER"
+        drop_key
+    elif [ "$(named_by_key)" != "$hook" ]; then
+        set_our_key
+    fi
+    ! command -v restorecon >/dev/null || restorecon -R "$place" ${RUNNER:+"$RUNNER"}
+}
+
+# copy: puts the files into their folder, which is whole at any time. What was there before us is kept.
+copy() {
+    mkdir -p "${place%/*}" && rm -rf "$place.new" && (umask 077; mkdir "$place.new") || fail "can't write in ${place%/*}"
+    for file in original written previous stale made; do
+        [ ! -e "$place/$file" ] || cp -p "$place/$file" "$place.new" || fail "can't write in $place.new"
+    done
+    set +f
+    cp hook supervisor settings holder.* "$place.new" || fail "can't write in $place.new"
+    set -f
+    chmod 700 "$place.new/hook"
+    ! read -r before 2>/dev/null <"$place/previous" || printf 'previous %s\n' "$before" >>"$place.new/settings"
+    [ ! -e "$place" ] || mv "$place" "$place.old"
+    mv "$place.new" "$place" || fail "can't write $place"
+    rm -rf "$place.old"
+}
+
+set_our_key() {
+    before=$(named_by_key | tail -n 1)
+    if [ -n "$before" ]; then
+        printf '%s\n' "$before" >"$place/previous"
+        printf 'previous %s\n' "$before" >>"$place/settings"
+    fi
+    rm -f "$place/original"
+    [ ! -e "$configuration" ] || cp -p "$configuration" "$place/original"
+    [ -d "${configuration%/*}" ] || { mkdir -p "${configuration%/*}" && true >"$place/made"; }
+    set_key "$hook"
+    cp -p "$configuration" "$place/written"
+    restart_agent
+}
+
+# drop_key: leaves the agent's configuration as it was before us, and all that was changed since.
+drop_key() {
+    [ "$(named_by_key)" = "$hook" ] || return 0
+    if ! cmp -s "$configuration" "$place/written"; then
+        before=''
+        read -r before 2>/dev/null <"$place/previous"
+        set_key "$before"
+    elif [ -e "$place/original" ]; then
+        cp -p "$place/original" "$configuration.xloud" && mv "$configuration.xloud" "$configuration"
+    else
+        rm -f "$configuration"
+        [ ! -e "$place/made" ] || rmdir "${configuration%/*}" 2>/dev/null
+    fi
+    restart_agent
+}
+
+# An agent that was started before the key was changed goes on as it is.
+restart_agent() {
+    [ -n "$AGENT" ] || return 0
+    [ ! -d "$place" ] || printf '%s\n' "$STAMP" >"$place/stale"
+    [ -n "$root" ] || [ ! -d /run/systemd/system ] || systemctl try-restart qemu-guest-agent.service
+} </dev/null >/dev/null 2>&1
+
+abandon() {
+    [ ! -x "$hook" ] || "$hook" abandon </dev/null >/dev/null 2>&1
+}
+
+remove() {
+    [ -e "$place" ] || return 0
+    [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail 'only root can remove a freeze hook: sudo needs a password there'
+    find_agent
+    abandon
+    find_home
+    set +f
+    for file in "$root"/etc/*/fsfreeze-hook.d/xloudclient; do
+        [ ! -e "$file" ] || rm -f "$file" || fail "can't remove $file"
+    done
+    set -f
+    drop_key
+    [ -z "$home" ] || rm -rf "$home/agent"
+    rm -rf "$place" "$place.new" "$place.old" || fail "can't remove $place"
+    rmdir "${place%/*}" 2>/dev/null
+    true
+}
+
+# Sets home, where the hook keeps its records.
+find_home() {
+    home=''
+    [ ! -e "$place/supervisor" ] || home=$(
+        t=$(cat "$place/supervisor")
+        set -- parts '' 15 12 no sh
+        eval "$t"
+        choose_home >/dev/null && printf '%s' "$home"
+    )
+}
+
+status() {
+    if [ ! -x "$hook" ]; then
+        if [ -e "$place" ]; then echo closed; else echo absent; fi
+        return
+    fi
+    echo installed
+    grep -e '^holder ' -e '^cap' "$place/settings"
+    find_agent
+    tell_agent
+    find_home
+    [ -z "$expect" ] || true >agent-expected
+    last=0
+    [ -z "$home" ] || read -r last 2>/dev/null <"$home/agent/last"
+    printf 'last %s\n' "$last"
+    while [ "$since" -lt "$last" ]; do
+        since=$((since + 1))
+        [ -r "$home/agent/record.$since" ] || continue
+        printf 'record %s\n' "$since"
+        cat "$home/agent/record.$since"
+        echo end
+    done
+}
+
+tell_agent() {
+    stale=''
+    read -r stale 2>/dev/null <"$place/stale"
+    if [ -z "$AGENT" ]; then
+        echo agent absent
+    elif [ -n "$NAMED" ] && [ "$NAMED" != "$hook" ]; then
+        if [ -x "$root$NAMED.d/xloudclient" ]; then echo agent used; else printf 'agent other %s\n' "$NAMED"; fi
+    elif [ "$(named_by_key)" != "$hook" ]; then
+        printf 'agent other %s\n' "$(named_by_key)"
+    elif [ "$stale" = "$STAMP" ]; then
+        echo agent stale
+    else
+        echo agent used
+    fi
+}
+
+case $verb in
+install | remove) "$verb" ;;
+status) ;;
+*) exit 2 ;;
+esac
+status

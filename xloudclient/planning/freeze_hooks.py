@@ -1,0 +1,199 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+
+"""Puts the freeze hook into guests, takes it out, and tells of it."""
+
+import contextlib
+import dataclasses
+import enum
+from collections.abc import Mapping
+from typing import Any
+
+from xloudclient.consistency import auto, fitness, witness
+from xloudclient.consistency.errors import (
+    Busy,
+    CloudError,
+    ExitCode,
+    Failure,
+    GuestLost,
+    Misuse,
+    NotQuiesced,
+)
+from xloudclient.consistency.plan import Kind, Plan, Quiescer, Target
+from xloudclient.consistency.ports import FreezeHook
+from xloudclient.consistency.run import CONNECT_SECONDS, PROBE_SECONDS
+from xloudclient.consistency.taking import CALL_SECONDS
+from xloudclient.consistency.text import printable
+from xloudclient.guest.look import Look
+from xloudclient.planning.looking import Patience
+from xloudclient.planning.planner import Planner
+from xloudclient.planning.wanted import catalogue
+
+#: Seconds to put the hook in its place and to restart the guest agent.
+SETUP_SECONDS = 60.0
+#: Options that hold until the next restart of a server.
+PASSING = ('pid',)
+
+
+class State(enum.StrEnum):
+    INSTALLED = 'installed'
+    ABSENT = 'not installed'
+    FAILED = 'failed'
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """The freeze hook of one server, after what was done.
+
+    :param hook: what the guest told; of a failure, nothing
+    :param reason: why it failed, or why the agent won't call it
+    :param message: the sentence for stderr; empty if all is well
+    """
+
+    server_name: str
+    state: State
+    hook: FreezeHook = FreezeHook()  # noqa: RUF009 - it is frozen
+    exit_code: ExitCode = ExitCode.DONE
+    reason: str = ''
+    message: str = ''
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FreezeHooks:
+    """Does one thing to the freeze hooks of servers.
+
+    :param verb: ``install``, ``remove`` or ``list``
+    """
+
+    planner: Planner
+    verb: str
+    patience: Patience
+
+    def row(self, server: Mapping[str, Any]) -> Row:
+        """Do it to one server, and say how it is then.
+
+        :raises Misuse: the options make no sense
+        """
+        name = str(server['name'])
+        try:
+            target = self.planner.cloud.servers.target(server)
+            hook = self._in_guest(target, server)
+            reason = self._doubt(target, server, hook)
+        except Misuse:
+            raise
+        except Failure as failure:
+            return _failed(name, failure)
+        except CloudError as error:
+            return _failed(name, Failure(str(error)))
+        state = State.INSTALLED if hook.is_installed else State.ABSENT
+        message = f'{name}: {reason}' if reason else ''
+        return Row(name, state, hook, reason=reason, message=message)
+
+    def _in_guest(
+        self, target: Target, server: Mapping[str, Any]
+    ) -> FreezeHook:
+        if not target.state.is_writing:
+            raise NotQuiesced(f'the guest is {target.state}')
+        guest = self.planner.way_to(target, server)
+        look = Look(guest)
+        with contextlib.closing(look):
+            facts = self._ask(
+                lambda: look.open(CONNECT_SECONDS), CONNECT_SECONDS
+            )
+            plan = Plan(target, '', '', address=guest.address)
+            fitness.check_identity(plan, facts)
+            if facts.is_taken and self.verb != 'list':
+                raise Busy(
+                    'another run is at work in the guest', 'Try again later.'
+                )
+            return self._do(look)
+
+    def _do(self, look: Look) -> FreezeHook:
+        if self.verb == 'install':
+            chosen = self._chosen(look)
+            max_freeze = self.planner.options.max_freeze
+            return self._ask(
+                lambda: look.install_freeze_hook(
+                    chosen, max_freeze, SETUP_SECONDS
+                ),
+                SETUP_SECONDS,
+            )
+        if self.verb == 'remove':
+            return self._ask(
+                lambda: look.remove_freeze_hook(SETUP_SECONDS), SETUP_SECONDS
+            )
+        return self._ask(lambda: look.freeze_hook(PROBE_SECONDS), CALL_SECONDS)
+
+    def _chosen(self, look: Look) -> tuple[Quiescer, ...]:
+        """What the hook is to hold: as asked, or what runs now."""
+        wanted = self.planner.wanted
+        if not wanted.is_auto:
+            return wanted.quiescers
+        found = self._ask(lambda: look.probe(PROBE_SECONDS), CALL_SECONDS)
+        return tuple(
+            dataclasses.replace(
+                one,
+                options=tuple(
+                    pair for pair in one.options if pair[0] not in PASSING
+                ),
+            )
+            for one in auto.find(found, catalogue())
+        )
+
+    def _ask(self, call: Any, seconds: float) -> Any:
+        try:
+            return self.patience.ask(call, seconds + 1)
+        except (GuestLost, TimeoutError) as error:
+            raise NotQuiesced(f"can't reach the guest: {error}") from error
+
+    def _doubt(
+        self, target: Target, server: Mapping[str, Any], hook: FreezeHook
+    ) -> str:
+        """Say why an installed hook would not be called; '' if it would."""
+        if self.verb == 'remove' or not hook.is_installed:
+            return ''
+        plan = Plan(target, '', '')
+        if not hook.is_used:
+            return printable('. '.join(witness.why_unused(plan, hook)))
+        if target.kind is Kind.VOLUME:
+            return witness.OF_VOLUMES
+        if not self.planner.cloud.has_agent(server, target):
+            return (
+                'hw_qemu_guest_agent is not set on its image, so Nova has no '
+                'guest agent freeze it'
+            )
+        return ''
+
+
+def check(quiescers: tuple[Quiescer, ...], by_agent: bool) -> None:
+    """Refuse what a freeze hook can't hold.
+
+    :raises Misuse: the agent does that itself
+    """
+    names = {one.name for one in quiescers}
+    if by_agent or 'fsfreeze' in names:
+        raise Misuse(
+            '--quiesce: the guest agent freezes the file systems itself; name '
+            'what its hook is to hold'
+        )
+
+
+def _failed(name: str, failure: Failure) -> Row:
+    text = f'{name}: {failure}. {failure.advice}'.strip()
+    return Row(
+        name,
+        State.FAILED,
+        exit_code=failure.exit_code,
+        reason=printable(str(failure)),
+        message=printable(text),
+    )

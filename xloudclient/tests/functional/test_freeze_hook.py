@@ -1,0 +1,274 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+
+"""The freeze hook in a guest that Nova freezes, with a real database.
+
+The guests have no file systems of their own that could be frozen, and their
+accounts are no root's. So the hook is installed below their home, and what a
+guest agent does around it is done by a script; a write to a file system that
+is "frozen" waits, as ``rmdir`` of that guest does.
+"""
+
+import fixtures
+
+from xloudclient.guest import freeze_hook
+from xloudclient.tests.functional import base
+from xloudclient.tests.functional.writer import Writer
+
+#: guest-fsfreeze-freeze and -thaw of qga/commands-posix.c.
+AGENT = """#!/bin/sh
+# a hook that fails keeps the agent from freezing
+[ "$1" = thaw ] || {hook} freeze || exit 1
+if [ "$1" = freeze ] && [ ! -e {home}/unable ]; then
+    touch {home}/frozen
+    exit 0
+fi
+rm -f {home}/frozen
+{hook} thaw
+[ "$1" = thaw ]
+"""
+#: A write to a frozen file system waits.
+RMDIR = """#!/bin/sh
+while [ -e {home}/frozen ]; do sleep 0.02; done
+exec /bin/rmdir "$@"
+"""
+
+
+class FreezeHookTestCase(base.FunctionalTestCase):
+    def setUp(self):
+        super().setUp()
+        image = self.place.image(hw_qemu_guest_agent='yes')
+        self.server = self.place.server(name='db', image=image)
+        self.guest = self.cloud.guest(self.server)
+        self.root = str(self.guest.home)
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'xloudclient.guest.freeze_hook.ROOT', self.root
+            )
+        )
+        self.hook = self.root + freeze_hook.PLACE + '/hook'
+        self.script_in_guest('bin/rmdir', RMDIR.format(home=self.root))
+        # else it would be root's
+        self.guest.run('mkdir', '-p', 'etc/qemu', 'usr/local/lib', check=True)
+        agent = AGENT.format(home=self.root, hook=self.hook)
+        self.guest.set_freeze_hook(agent)
+        self.guest.start_mariadb()
+        self.addCleanup(self.guest.stop_mariadb)
+        self.start_agent()
+
+    def script_in_guest(self, name, text):
+        self.guest.run(
+            'sh', '-c', f'cat >"{name}"; chmod 755 "{name}"', input=text,
+            check=True,
+        )  # fmt: skip
+
+    @property
+    def configuration(self):
+        return f'{self.root}/etc/qemu/qemu-ga.conf'
+
+    def start_agent(self):
+        """The real one, which nobody asks to freeze anything."""
+        self.guest.run(
+            'sh', '-c',
+            'qemu-ga -d -m unix-listen -p "$HOME/qga" -t "$HOME" '
+            '-f "$HOME/qga.pid"', check=True,
+        )  # fmt: skip
+        self.addCleanup(self.stop_agent)
+
+    def stop_agent(self):
+        self.guest.run(
+            'sh', '-c', 'kill "$(cat qga.pid)"; while [ -e qga.pid ]; do '
+            'sleep 0.05; done',
+        )  # fmt: skip
+
+    def manage(self, verb, *words, expect=0):
+        result = self.openstack(
+            'server', 'snapshot', 'hook', verb, 'db', *words,
+            *self.reach(self.server), '-f', 'json',
+        )  # fmt: skip
+        self.last = result
+        self.assertEqual(expect, result.code, result.stderr)
+        return result.rows[0] if result.stdout else None
+
+    def install(self, *words):
+        self.manage('install', *words)
+        self.stop_agent()
+        self.start_agent()
+
+    def consistent(self, *words, expect=0):
+        return self.snapshot(
+            'consistent', 'db', *words, *self.reach(self.server),
+            expect=expect,
+        )[0]  # fmt: skip
+
+    def check(self):
+        """What is found of each thing that is checked."""
+        result = self.openstack(
+            'server', 'snapshot', 'check', 'db', *self.reach(self.server),
+            '-f', 'json',
+        )  # fmt: skip
+        self.assertEqual(0, result.code, result.stdout)
+        return {row['Check']: row['Finding'] for row in result.rows}
+
+    def files(self):
+        """What a hook could leave behind in the guest, with its content."""
+        found = self.guest.run(
+            'sh', '-c',
+            'find etc usr bin /dev/shm/xloudclient-$(id -u)/agent -type f '
+            '-exec cksum {} + | sort; find etc usr -type d | sort',
+        )  # fmt: skip
+        return found.stdout
+
+    def write(self):
+        writer = Writer(self.guest)
+        self.addCleanup(writer.stop)
+        return writer
+
+    def by_hand(self, verb, expect=0):
+        """Call the hook as an agent does."""
+        done = self.guest.run(self.hook, verb)
+        self.assertEqual(expect, done.returncode, done.stderr)
+
+
+class TestFreezeHook(FreezeHookTestCase):
+    def test_it_holds_while_nova_captures_and_leaves_no_trace(self):
+        before = self.files()
+        row = self.manage('install')
+        self.assertEqual('installed', row['Hook'])
+        self.assertEqual(['mysql'], row['Quiesces'])
+        self.assertEqual('stale', row['Agent'])
+        self.consistent('--quiesce', 'agent', expect=3)
+        self.assertIn('restart', self.last.stderr)
+        self.install()
+        self.cloud.control(self.server.id, capture=3, upload=2)
+        writer = self.write()
+        for words in (('--quiesce', 'agent'), ()):
+            row = self.consistent(*words, '--wait', '--max-freeze', '20')
+            self.assertEqual('application', row['Consistency'])
+            names = ['agent', 'fsfreeze', 'mysql']
+            self.assertEqual(names, row['Quiesced'])
+            # nothing is held while the disk is copied
+            began, ended = writer.longest_gap
+            self.assertLess(ended - began, 3)
+            image = self.image(row['Snapshot ID'])
+            self.assertEqual(','.join(names), image['xloud_quiesced'])
+            self.assertNotEqual('', image['xloud_position'])
+        row = self.manage('list')
+        self.assertEqual(2, row['Freezes'])
+        found = self.check()
+        self.assertIn('installed: mysql', found['hook'])
+        self.assertEqual('chose agent', found['auto'])
+        self.assertEqual('application', found['class'])
+        self.assertEqual('used', row['Agent'])
+        row = self.manage('remove')
+        self.assertEqual('not installed', row['Hook'])
+        self.assertEqual(before, self.files())
+        self.manage('remove')
+        self.consistent('--quiesce', 'agent', expect=3)
+        self.assertIn('hook install', self.last.stderr)
+
+    def test_what_was_not_held_is_not_claimed(self):
+        self.install()
+        agent = ('--quiesce', 'agent')
+        for mode in ('cold', 'direct'):
+            self.cloud.control(self.server.id, mode=mode)
+            row = self.consistent(*agent, expect=5)
+            self.assertEqual('crash', row['Consistency'])
+            self.assertIn('was not called', row['Reason'])
+        self.cloud.control(self.server.id, mode=None)
+        self.guest.run('touch', 'unable', check=True)
+        row = self.consistent(*agent, expect=5)
+        self.assertEqual('crash', row['Consistency'])
+        self.assertIn('was not seen to freeze /', row['Reason'])
+        self.guest.run('rm', 'unable', check=True)
+        self.guest.stop_mariadb()
+        row = self.consistent(*agent, expect=5)
+        self.assertEqual('crash', row['Consistency'])
+        self.assertIn("can't log in", row['Reason'])
+        self.guest.start_mariadb()
+
+    def test_nova_s_thaw_releases_what_is_held_over_ssh(self):
+        self.install()
+        writer = self.write()
+        self.cloud.control(self.server.id, upload=2)
+        self.cloud.fault('glance', method='PUT', path='/file$', delay=8)
+        row = self.consistent('--quiesce', 'mysql')
+        self.assertEqual('application', row['Consistency'])
+        self.assertEqual(['mysql'], row['Quiesced'])
+        self.assertLess(row['Frozen For'], 7)
+        began, ended = writer.longest_gap
+        self.assertLess(ended - began, 7)
+
+    def test_no_thaw_and_no_supervisor_is_a_release(self):
+        self.install('--max-freeze', '8')
+        writer = self.write()
+        self.by_hand('freeze')
+        self.assertTrue(writer.is_blocked)
+        writer.await_rows(2, 20)
+        # as after a freeze whose thaw never came
+        self.by_hand('freeze')
+        self.assertTrue(writer.is_blocked)
+        self.guest.run(
+            'sh', '-c', 'kill -9 $(ps -e -o pid=,args= | '
+            "awk '/xloud-(supervisor|timer|beats)/ && !/awk/ {print $1}')",
+        )  # fmt: skip
+        writer.await_rows(2, 20)
+        self.by_hand('thaw')
+        self.manage('remove')
+        self.assertFalse(writer.is_blocked)
+
+    def test_a_hook_that_was_there_is_called_and_comes_back(self):
+        own = f'{self.root}/own'
+        self.script_in_guest(
+            'own', f'#!/bin/sh\necho "$1" >>{self.root}/called\n'
+        )
+        configuration = (
+            f'# mine\n[general]\nverbose=false\nfsfreeze-hook={own}\n'
+        )
+        self.script_in_guest('etc/qemu/qemu-ga.conf', configuration)
+        before = self.files()
+        self.manage('install', '--quiesce', 'none')
+        self.manage('install', '--quiesce', 'none')
+        shown = self.guest.run(
+            'env',
+            f'QGA_CONF={self.configuration}',
+            'qemu-ga',
+            '--dump-conf',
+            check=True,
+        )
+        self.assertIn(f'fsfreeze-hook={self.hook}\n', shown.stdout)
+        self.by_hand('freeze')
+        self.by_hand('thaw')
+        called = self.guest.home / 'called'
+        self.assertEqual('freeze\nthaw\n', called.read_text())
+        called.unlink()
+        self.manage('remove')
+        self.assertEqual(before, self.files())
+
+
+class TestUsage(base.FunctionalTestCase):
+    def test_what_makes_no_sense_is_refused(self):
+        install = ('server', 'snapshot', 'hook', 'install', 'db')
+        consistent = ('server', 'snapshot', 'consistent', 'db')
+        agent = ('--quiesce', 'agent')
+        for words, part in (
+            ((*install, *agent), 'freezes the file systems itself'),
+            ((*install, '--quiesce', 'fsfreeze'), 'itself'),
+            ((*install, '--max-freeze', 'x'), 'not a duration'),
+            ((*consistent, *agent, '--rehearse'), '--rehearse'),
+            ((*consistent, *agent, '--group'), '--group'),
+            ((*consistent, *agent, '--quiesce', 'sync'), 'stand alone'),
+        ):
+            result = self.openstack(*words)
+            self.assertEqual(2, result.code, words)
+            self.assertIn(part, result.stderr)

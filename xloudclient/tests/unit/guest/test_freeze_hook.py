@@ -1,0 +1,187 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+
+"""What is put into a guest, and what is believed of what comes back."""
+
+import testtools
+
+from xloudclient.consistency.errors import Misuse
+from xloudclient.consistency.plan import Consistency, Quiescer
+from xloudclient.guest import freeze_hook
+from xloudclient.guest.freeze_hook import record
+from xloudclient.planning.wanted import built_in
+
+INSTALLED = """installed
+cap 30
+holder fsfreeze by=agent
+holder mysql socket=%2Frun%2Fmy%20sql.sock
+agent used
+last 4
+"""
+GOOD = """record 4
+n note freeze 10.00
+
+n boot b
+n open
+n part 1 {"gives": "filesystem", "data": [], "frozen": [
+n part 1 {"path": "/", "disks": ["vda"]}]}
+n ready 1
+n note lock 10.20
+n part 2 {"gives": "application", "position": "b:1"}
+n ready 2
+n note held 10.40
+n note thaw 10.50
+n part 1 {"writes": ""}
+n held 1
+n part 2 {"position": "b:1"}
+n held 2
+n done 2 asked 0 yes
+n done 1 asked 0 yes
+n lapsed the client asked for it
+n note closed 10.70
+end
+"""
+
+
+def freeze(*changes):
+    """Read the good record with some of its lines replaced."""
+    text = GOOD
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    [one] = record.read(INSTALLED + text).freezes
+    return one
+
+
+def held(one):
+    """Which of its holders held to the end."""
+    return [not isinstance(each.held, str) for each in one.testimonies]
+
+
+class TestStatus(testtools.TestCase):
+    def test_a_good_one(self):
+        hook = record.read(INSTALLED)
+        self.assertTrue(hook.is_used)
+        [mysql] = hook.quiescers
+        self.assertEqual((('socket', '/run/my sql.sock'),), mysql.options)
+        self.assertEqual(Consistency.APPLICATION, mysql.gives)
+        self.assertNotEqual('', mysql.script)
+        self.assertEqual((30, 4, ()), (hook.cap, hook.last, hook.freezes))
+
+    def test_what_is_not_there_is_not_installed(self):
+        for text in ('', 'absent\n', 'no such thing\n' * 9, '\0\n\xff'):
+            hook = record.read(text)
+            self.assertFalse(hook.is_installed or hook.is_used, text)
+        self.assertTrue(record.read('closed\n').is_closed)
+
+    def test_what_others_wrote_is_harmless(self):
+        hook = record.read(
+            'installed\ncap 9999999999999\nlast x\nagent other \x1b[2J\n'
+            'holder fsfreeze\nholder %1B%5B2J%2Fown\n'
+            'holder mysql pid=x\nholder mysql rm=-rf\n' + 'holder sync\n' * 99
+        )
+        self.assertEqual((0, 0), (hook.cap, hook.last))
+        self.assertTrue(hook.agent.isprintable())
+        own, *ours = hook.quiescers
+        self.assertTrue(own.name.isprintable())
+        self.assertIsNone(own.gives)
+        # options that ours does not take: it is not asked anything
+        self.assertEqual(['', ''], [one.script for one in ours[:2]])
+        self.assertLess(len(hook.quiescers), 6)
+
+
+class TestRecord(testtools.TestCase):
+    def test_a_good_one(self):
+        one = freeze()
+        self.assertEqual((4, True, True), (one.number, one.is_held, True))
+        self.assertTrue(one.is_over)
+        self.assertFalse(one.is_watched)
+        self.assertAlmostEqual(0.5, one.seconds)
+        watch, mysql = one.testimonies
+        self.assertEqual(('vda',), watch.ready.frozen)
+        self.assertEqual('b:1', mysql.ready.position)
+        self.assertEqual('b:1', mysql.held.position)
+
+    def test_an_answer_counts_after_the_thaw_and_once(self):
+        thaw = 'n note thaw 10.50\n'
+        for changes, expected in (
+            ((), [True, True]),
+            # before it was asked
+            (((thaw, ''), ('n held 2\n', 'n held 2\n' + thaw)), [False] * 2),
+            # never asked
+            (((thaw, ''),), [False, False]),
+            ((('n held 2\n', 'n held 2\nn held 2\n'),), [True, False]),
+            ((('n held 2\n', ''),), [True, False]),
+            ((('n held 1\n', 'n exit 1 1\n'),), [False, True]),
+            ((('n ready 2\n', 'n exit 2 1\n'),), [True, False]),
+        ):
+            self.assertEqual(expected, held(freeze(*changes)), changes)
+
+    def test_one_that_was_not_ready_was_never_held(self):
+        one = freeze(
+            ('n ready 2\n', 'n exit 2 1\n'),
+            ('done 2 asked 0 yes', 'done 2 before 1 no'),
+        )
+        self.assertIsNone(one.testimonies[1].ready)
+        self.assertIn('exit status 1', one.testimonies[1].held)
+
+    def test_why_it_was_lost_is_told(self):
+        one = freeze(
+            ('n held 1\n', 'n exit 1 1\nn line 1 not seen\x1b\nn end 1 log\n')
+        )
+        self.assertIn('not seen', one.testimonies[0].held)
+        self.assertTrue(one.testimonies[0].held.isprintable())
+        one = freeze(
+            ('n held 2\n', ''), ('lapsed the client', 'lapsed the longest')
+        )
+        self.assertIn('released by the guest', one.testimonies[1].held)
+
+    def test_while_another_run_holds_it_only_watches(self):
+        one = freeze(('n boot b', 'n note watching 10.1'))
+        self.assertTrue(one.is_watched)
+        self.assertEqual(1, len(one.testimonies))
+
+    def test_a_record_that_is_cut_is_none(self):
+        self.assertEqual((), record.read(INSTALLED + GOOD[:-4]).freezes)
+        self.assertFalse(freeze(('n note closed 10.70\n', '')).is_over)
+        self.assertIsNone(freeze(('n note closed 10.70', 'n x')).seconds)
+        self.assertFalse(
+            freeze(('note closed 10.70', 'note closed x')).is_over
+        )
+
+
+class TestInstallation(testtools.TestCase):
+    def test_the_watch_is_the_first_holder(self):
+        files = freeze_hook.installation([built_in('mysql')], 20.0)
+        self.assertIn(b'hold 1\n', files['holder.1'])
+        self.assertIn(b'word by=agent\n', files['holder.1'])
+        self.assertIn(b'hold 2\n', files['holder.2'])
+        settings = files['settings'].decode()
+        self.assertIn('holders 2\n', settings)
+        self.assertIn('cap 20\n', settings)
+        nonce = settings.partition('nonce ')[2][:16].encode()
+        for line in files['holder.2'].splitlines():
+            self.assertTrue(line.startswith(nonce + b' '), line)
+
+    def test_what_is_written_of_a_holder_can_be_read_again(self):
+        for one in (
+            built_in('redis', (('socket', '/a b=c%\n'),)),
+            Quiescer('/home/me/my hook', 'text', (), None),
+        ):
+            words = freeze_hook.describe(one)
+            self.assertEqual(1, len(words.splitlines()))
+            self.assertEqual(one.name, freeze_hook.undescribe(words).name)
+
+    def test_there_is_an_end_to_what_it_holds(self):
+        many = [built_in('sync')] * 6
+        self.assertRaises(Misuse, freeze_hook.installation, many, 60.0)
