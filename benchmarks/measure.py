@@ -13,57 +13,126 @@
 """Runs commands side by side, and measures what each one took."""
 
 import dataclasses
+import functools
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 
+from xloudclient.tests.cloud import Cloud
+
+#: How openstackclient says who it is; services call each other otherwise.
+CLIENT = 'openstacksdk'
+OPENSTACK = (sys.executable, '-m', 'openstackclient.shell')
+
+
+# Runs a command, prints what it took after what it printed. It is small: a
+# process counts the memory of the one that it was forked from as its own.
+HELPER = """
+import json, resource, subprocess, sys, time
+began = time.monotonic()
+try:
+    code = subprocess.call(sys.argv[2:], timeout=float(sys.argv[1]))
+except subprocess.TimeoutExpired:
+    code = None
+seconds = time.monotonic() - began
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+cpu = usage.ru_utime + usage.ru_stime
+print(json.dumps([code, seconds, cpu, usage.ru_maxrss]))
+"""
+#: Seconds after which a command of a benchmark counts as hung.
+PATIENCE_SECONDS = 1800
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Cost:
-    """What a command took.
+    """What a command took, and all that it started and waited for.
 
     :param seconds: from start to end
-    :param cpu_seconds: of its own processor time
-    :param peak_mib: of its memory, at most
+    :param cpu_seconds: of processor time
+    :param peak_mib: of memory, at most, of the largest of its processes
     :param lines: that it printed
+    :param is_whole: False if it was stopped before its end
     """
 
     seconds: float
     cpu_seconds: float
     peak_mib: float
     lines: int
+    is_whole: bool = True
 
 
-def openstack(environ: Mapping[str, str], *words: str) -> Cost:
-    """Run ``openstack`` as a process of its own.
+def environ(own: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment, with a user's, and our ``openstack``."""
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith('OS_')
+    }
+    path = f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}'
+    return {**kept, **own, 'PATH': path}
 
+
+def run(
+    argv: Sequence[str],
+    own: Mapping[str, str],
+    patience: float = PATIENCE_SECONDS,
+) -> Cost:
+    """Run a command to its end; its stderr is shown if it fails.
+
+    :param own: what is added to the environment
+    :param patience: seconds after which it is stopped
     :raises subprocess.CalledProcessError: it failed
     """
-    argv = [sys.executable, '-m', 'openstackclient.shell', *words]
-    began = time.monotonic()
-    process = subprocess.Popen(
-        argv, env={**os.environ, **environ}, stdout=subprocess.PIPE
+    helper = [sys.executable, '-I', '-S', '-c', HELPER, str(patience)]
+    done = subprocess.run(
+        [*helper, *argv],
+        env=environ(own),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        check=True,
     )
-    assert process.stdout is not None
-    lines = sum(1 for _line in process.stdout)
-    _pid, status, usage = os.wait4(process.pid, 0)
-    seconds = time.monotonic() - began
-    # Popen is not to wait for it once more
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, argv)
-    cpu = usage.ru_utime + usage.ru_stime
-    return Cost(seconds, cpu, usage.ru_maxrss / 1024, lines)
+    *lines, told = done.stdout.splitlines()
+    code, seconds, cpu_seconds, peak_kib = json.loads(told)
+    if code:
+        raise subprocess.CalledProcessError(code, argv)
+    peak, is_whole = peak_kib / 1024, code is not None
+    return Cost(seconds, cpu_seconds, peak, len(lines), is_whole)
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Align the columns of rows of text."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return '\n'.join(
-        '  '.join(
-            cell.ljust(width) for cell, width in zip(row, widths, strict=True)
-        ).rstrip()
-        for row in rows
+def openstack(
+    own: Mapping[str, str], *words: str, patience: float = PATIENCE_SECONDS
+) -> Cost:
+    """Run ``openstack`` as a process of its own."""
+    return run([*OPENSTACK, *words], own, patience)
+
+
+def requests(cloud: Cloud, since: float) -> int:
+    """How many requests clients have sent since then (time.time())."""
+    return sum(
+        one.user_agent.startswith(CLIENT) for one in cloud.requests(since)
     )
+
+
+def counted(
+    cloud: Cloud, *words: str, patience: float = PATIENCE_SECONDS
+) -> tuple[Cost, int]:
+    """Run ``openstack``; return its cost, and its requests to the cloud."""
+    since = time.time()
+    cost = openstack(cloud.environ('demo'), *words, patience=patience)
+    return cost, requests(cloud, since)
+
+
+@functools.cache
+def project(cloud: Cloud) -> str:
+    """The ID of the project that the commands work in."""
+    return str(cloud.connection().current_project_id)
+
+
+def remove_images(cloud: Cloud) -> None:
+    """Delete all images of the project."""
+    images = cloud.connection().image
+    for image in list(images.images(owner=project(cloud))):
+        images.delete_image(image.id)

@@ -168,8 +168,8 @@ class Orders:
         :param times: how many requests it hits; by default all
         :param body: ``cut_after``: so many bytes of the answer's body, then
             cut the connection; ``hold_after``: so many, and nothing more
-            until the fault is taken back; ``no_range=True``: answer as if no
-            range had been asked for
+            until the fault is taken back; ``rate``: so many a second;
+            ``no_range=True``: answer as if no range had been asked for
         """
         rule = {
             'id': uuid.uuid4().hex,

@@ -20,6 +20,7 @@ import json
 import logging
 import os
 import pathlib
+import re
 import signal
 import stat
 import subprocess
@@ -207,6 +208,11 @@ class FunctionalTestCase(testtools.TestCase):
                 return path.read_text()
             time.sleep(0.02)
         raise AssertionError(f'{path} did not appear')
+
+
+def without_ids(path: str) -> str:
+    """A path, whatever it is of."""
+    return re.sub(r'/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}', '/ID', path)
 
 
 def forget_clients() -> None:

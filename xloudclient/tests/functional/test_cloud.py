@@ -362,6 +362,15 @@ class HttpTest(CloudTest):
             headers=self.headers,
         )
 
+    def test_a_slow_line_sends_so_many_bytes_a_second(self) -> None:
+        image = self.room.image(name='slow', data=bytes(1 << 20))
+        glance = self.cloud.layout.addresses().url('glance')
+        self.url = f'{glance}/v2/images/{image}/file'
+        self.cloud.fault('glance', path='/file$', rate=2 << 20)
+        began = time.monotonic()
+        self.assertEqual(bytes(1 << 20), self.ask().content)
+        self.assertGreaterEqual(time.monotonic() - began, 0.4)
+
     def test_request_log_tells_who_asked_for_what(self) -> None:
         began = time.time()
         self.ask()

@@ -36,7 +36,7 @@ WITH_COMMANDS = AT_IMPORT | {
     'xloudclient.i18n',
 }
 
-LIMIT = 9
+LIMIT = 8
 
 # Loads the client as its shell does, without our entry points, and then
 # ours; prints what each of the two steps added to sys.modules.

@@ -25,6 +25,7 @@ the first rule which matches a request applies:
 ``hold_after``        send so many bytes of the body, and the rest never:
                       closed when the order is taken back
 ``no_range``          answer as one that knows no ``Range`` header would
+``rate``              send so many bytes of the body a second, and no more
 ``times``             how many requests it applies to; for ever without
 """
 
@@ -93,6 +94,8 @@ class Watch:
         body: Iterable[bytes] = self.application(environ, start)
         if 'cut_after' in fault or 'hold_after' in fault:
             return self._cut_short(environ, body, fault)
+        if 'rate' in fault:
+            return _slowed(body, float(fault['rate']))
         if fault.get('drop') == 'reply':
             _consume(body)
             return _cut(environ, start)
@@ -187,6 +190,17 @@ def _refuse(
         ],
     )
     return [body]
+
+
+def _slowed(body: Iterable[bytes], rate: float) -> Iterator[bytes]:
+    due = time.monotonic()
+    try:
+        for chunk in body:
+            yield chunk
+            due += len(chunk) / rate
+            time.sleep(max(0, due - time.monotonic()))
+    finally:
+        getattr(body, 'close', lambda: None)()
 
 
 def _cut(environ: dict[str, Any], start: Start) -> Iterable[bytes]:

@@ -1,0 +1,84 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""The page of the benchmarks is what their numbers say."""
+
+import json
+import pathlib
+from xml.etree import ElementTree
+
+import testtools
+
+from benchmarks import page, picture
+from benchmarks.programs import PROGRAMS
+from benchmarks.report import Chart, Goal
+
+PAGES = pathlib.Path(page.__file__).parents[1] / 'doc' / 'source' / 'user'
+
+
+class TestPage(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.results = json.loads(self.read(f'{page.NAME}.json'))
+        self.reports = page.reports_of(self.results)
+
+    def read(self, name):
+        return (PAGES / name).read_text(encoding='utf-8')
+
+    def test_it_has_all_programs(self):
+        self.assertEqual(list(PROGRAMS), list(self.reports))
+
+    def test_it_says_what_the_numbers_say(self):
+        # else: tools/benchmark --render
+        self.assertEqual(
+            self.read(f'{page.NAME}.rst'), page.render(self.results)
+        )
+
+    def test_so_do_the_pictures(self):
+        for name, report in self.reports.items():
+            self.assertEqual(
+                self.read(f'{page.NAME}-{name}.svg'),
+                picture.draw(report.chart),
+            )
+
+    def test_every_goal_is_met_or_explained(self):
+        for name, report in self.reports.items():
+            for goal in report.goals:
+                self.assertTrue(goal.is_met or goal.limit, (name, goal))
+
+    def test_a_missed_goal_is_shown_as_such(self):
+        [report] = list(self.reports.values())[:1]
+        goal = Goal('a goal', 'a number', False, 'Because.')
+        text = ''.join(page.missed_of([goal, *report.goals]))
+        self.assertIn('Missed: a goal.\n\nBecause.\n', text)
+
+
+class TestPicture(testtools.TestCase):
+    def lengths(self, values, is_log=False):
+        """Of the bars of one group, in pixels."""
+        series = [f'<{number}>' for number in range(len(values))]
+        chart = Chart('a & b', 's', series, {'all': values}, is_log)
+        root = ElementTree.fromstring(picture.draw(chart))
+        bars = root.findall('{http://www.w3.org/2000/svg}rect')
+        # after the background and the legend
+        return [int(one.get('width')) for one in bars[1 + len(series) :]]
+
+    def test_twice_as_much_is_twice_as_long(self):
+        long, short = self.lengths([100.0, 50.0])
+        self.assertEqual(long, 2 * short)
+
+    def test_ten_times_as_much_is_a_step(self):
+        first, second, third = self.lengths([1000.0, 100.0, 10.0], True)
+        self.assertAlmostEqual(first - second, second - third, delta=1)
+
+    def test_what_was_not_measured_has_no_bar(self):
+        self.assertEqual(1, len(self.lengths([None, 1.0])))
