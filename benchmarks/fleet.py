@@ -49,8 +49,8 @@ CLOUD, REPLIES = PLACES = ('cloud', 'replies')
 NATIVE = 'openstack server image create --wait --name'
 #: How many servers are snapshotted in each way.
 SIZES = {
-    CLOUD: {OURS: (1, 10, 40), LOOP: (1, 10), XARGS: (10, 40)},
-    REPLIES: {OURS: (1, 10, 100, 300), LOOP: (20,), XARGS: (40,)},
+    CLOUD: {OURS: (1, 10, 40), LOOP: (10,), XARGS: (40,)},
+    REPLIES: {OURS: (1, 10, 100, 300), LOOP: (16,), XARGS: (32,)},
 }
 QUICK_SIZES = {
     CLOUD: {OURS: (1, 3), LOOP: (1, 3), XARGS: (3,)},
@@ -132,12 +132,8 @@ def _real(cloud: Cloud, servers: int) -> Iterator[Fleet]:
         return seen - before
 
     try:
-        yield Fleet(
-            CLOUD,
-            cloud.environ('demo'),
-            count,
-            lambda: _tidy(cloud),
-        )
+        user = cloud.environ('demo')
+        yield Fleet(CLOUD, user, count, lambda: _tidy(cloud))
     finally:
         with futures.ThreadPoolExecutor(4) as pool:
             list(pool.map(cloud.delete, made))
@@ -161,8 +157,10 @@ def _record(cloud: Cloud) -> replies.Json:
         lambda: conn.image.get_image(image.id).status == 'active',
         what='active',
     )
-    _await = conn.compute.get_server
-    cloud.wait(lambda: _await(server).task_state is None, what='no task')
+    cloud.wait(
+        lambda: conn.compute.get_server(server.id).task_state is None,
+        what='no task',
+    )
     return replies.record(cloud, server, image.id)
 
 
