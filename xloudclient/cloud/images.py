@@ -93,20 +93,16 @@ class Images:
             images: list[dict[str, Any]] = response.json()['images']
             return images
 
-    def _also_hidden(self, **filters: str) -> list[dict[str, Any]]:
-        """Return what matches; hidden images if no other one does.
-
-        Glance leaves them out unless it is asked for them alone.
-        """
-        found = self.matching(**filters)
-        return found or self.matching(**filters, os_hidden='true')
-
     def has_name(self, name: str, project_id: str) -> bool:
-        """Whether the project has an image of that name."""
+        """Whether the project has an image of that name (not hidden).
+
+        A hidden one is no rival: a name stands for the others first. It
+        would cost each snapshot a request more.
+        """
         # Glance takes what precedes a colon as an operator
         # (glance/common/utils.py split_filter_op).
         return bool(
-            self._also_hidden(name=f'eq:{name}', owner=project_id, limit='1')
+            self.matching(name=f'eq:{name}', owner=project_id, limit='1')
         )
 
     def latest_of(
@@ -116,12 +112,16 @@ class Images:
 
         Hidden ones only if all are.
         """
-        return self._also_hidden(
-            instance_uuid=server_id,
-            image_type='snapshot',
-            owner=project_id,
-            sort='created_at:desc',
-            limit='10',
+        asked = {
+            'instance_uuid': server_id,
+            'image_type': 'snapshot',
+            'owner': project_id,
+            'sort': 'created_at:desc',
+            'limit': '10',
+        }
+        # Glance leaves them out unless it is asked for them alone
+        return self.matching(**asked) or self.matching(
+            **asked, os_hidden='true'
         )
 
     def last_hold_ms(

@@ -67,11 +67,23 @@ class TestDiagnose(test_catalog.CatalogTestCase):
     def test_a_snapshot_that_vanished_when_we_had_gone(self):
         server = self.place.server()
         self.cloud.control(server.id, upload=2)
-        [taken] = self.snapshot('create', server.id)
+        [taken] = self.snapshot(
+            'consistent', server.id, '--quiesce', 'sync', *self.reach(server)
+        )
         self.kill_recorders()
         conn = self.cloud.connection(self.user)
         conn.image.delete_image(taken['Snapshot ID'])
         self.await_idle(server)
+        [lost] = [
+            row
+            for row in self.diagnose(server.id)
+            if row['Check'] == 'last snapshot'
+        ]
+        self.assertEqual(
+            'openstack server snapshot consistent --wait --quiesce sync '
+            + server.id,
+            lost['Next'],
+        )
         row = self.assertProblem('image', taken['Snapshot ID'])
         self.assertIn(server.id, row['Cause'])
         self.openstack(*shlex.split(row['Next'])[1:])
