@@ -70,7 +70,7 @@ def measure_all(cloud: Cloud, quick: bool) -> list[Row]:
         for one in lanes:
             one.guest.stop_mariadb()
             cloud.delete(one.server)
-        measure.remove_images(cloud)
+        cloud.delete_images()
 
 
 def report(rows: Sequence[Row]) -> Report:

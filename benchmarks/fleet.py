@@ -137,7 +137,7 @@ def _real(cloud: Cloud, servers: int) -> Iterator[Fleet]:
     finally:
         with futures.ThreadPoolExecutor(4) as pool:
             list(pool.map(cloud.delete, made))
-        measure.remove_images(cloud)
+        cloud.delete_images()
 
 
 def _tidy(cloud: Cloud) -> None:
@@ -146,7 +146,7 @@ def _tidy(cloud: Cloud) -> None:
         lambda: not any(one.task_state for one in compute.servers()),
         what='no task',
     )
-    measure.remove_images(cloud)
+    cloud.delete_images()
 
 
 def _record(cloud: Cloud) -> replies.Json:

@@ -52,7 +52,7 @@ def measure_all(cloud: Cloud, quick: bool) -> list[Row]:
         with futures.ThreadPoolExecutor() as pool:
             return list(pool.map(lambda one: _hold(cloud, one, seconds), WAYS))
     finally:
-        measure.remove_images(cloud)
+        cloud.delete_images()
 
 
 def _hold(cloud: Cloud, way: str, seconds: float) -> Row:

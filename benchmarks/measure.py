@@ -129,10 +129,3 @@ def counted(
 def project(cloud: Cloud) -> str:
     """The ID of the project that the commands work in."""
     return str(cloud.connection().current_project_id)
-
-
-def remove_images(cloud: Cloud) -> None:
-    """Delete all images of the project."""
-    images = cloud.connection().image
-    for image in list(images.images(owner=project(cloud))):
-        images.delete_image(image.id)

@@ -75,7 +75,7 @@ def _tidy(cloud: Cloud, server: Any) -> None:
     cloud.wait(
         lambda: compute.get_server(server).task_state is None, what='no task'
     )
-    measure.remove_images(cloud)
+    cloud.delete_images()
 
 
 def report(rows: Sequence[Row]) -> Report:

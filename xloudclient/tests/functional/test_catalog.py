@@ -25,13 +25,8 @@ class CatalogTestCase(base.FunctionalTestCase):
     def setUp(self) -> None:
         super().setUp()
         # what other tests left would be listed, too
-        self.remove_images()
+        self.cloud.delete_images()
         self.cloud.delete_snapshots()
-
-    def remove_images(self) -> None:
-        conn = self.cloud.connection(self.user)
-        for image in conn.image.images(owner=conn.current_project_id):
-            conn.image.delete_image(image.id)
 
     def listed(self, *words: str, expect: int = 0) -> list[dict]:
         """List snapshots; return the rows."""

@@ -29,7 +29,7 @@ class TestRequests(base.FunctionalTestCase):
     def setUp(self):
         super().setUp()
         # what other tests left would be listed, too
-        measure.remove_images(self.cloud)
+        self.cloud.delete_images()
 
     def asked(self, *words):
         """Run a command; return its requests, without IDs."""
@@ -86,9 +86,13 @@ class TestRequests(base.FunctionalTestCase):
         server = self.place.server(name='web-1')
         conn = self.cloud.connection()
         image = conn.compute.create_server_image(server, 'recorded')
+        # Glance is done a little before Nova is
         self.cloud.wait(
-            lambda: conn.image.get_image(image.id).status == 'active',
-            what='active',
+            lambda: (
+                conn.image.get_image(image.id).status == 'active'
+                and conn.compute.get_server(server.id).task_state is None
+            ),
+            what='active, and no task',
         )
         recorded = replies.record(self.cloud, server, image.id)
         native = ('server', 'image', 'create', '--wait', '--name', 'x')
