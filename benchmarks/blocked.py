@@ -17,7 +17,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent import futures
 
-from benchmarks import measure
 from benchmarks.lane import HOLD, OURS, RECIPE, WAYS, Lane, lane
 from benchmarks.report import Chart, Goal, Report, Row, Table
 from xloudclient.tests.cloud import Cloud

@@ -21,7 +21,6 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent import futures
 
-from benchmarks import measure
 from benchmarks.lane import HOLD, OURS, Lane, lane
 from benchmarks.report import Chart, Goal, Report, Row, Table
 from xloudclient.tests.cloud import Cloud
