@@ -159,6 +159,7 @@ start() {
     rm -f "$input"
     mkfifo "$input" || return 1
     printf '%s %s\n' "$number" "$last" >"$folder/open"
+    # shellcheck disable=SC2016,SC2154 # expanded by the other process; the supervisor sets it
     t=$t $setsid sh -c 'eval "$t"' xloud-supervisor "$1" "$nonce" "$lease" "$grace" no sh \
         <>"$input" >>"$record" 2>/dev/null &
     hear 10 open busy failed && [ "$HEARD" = open ] || return 1
