@@ -180,10 +180,10 @@ class Witness:
                 f'the record of the freeze hook could not be read: {error}'
             )
             return
-        if len(freezes) > 1:
+        if len(freezes) > 1 or (was_early and not freezes):
             self.hold.lapses.append(
-                f'the guest agent froze {len(freezes)} times during the '
-                "capture, and nobody can tell which one was Nova's"
+                f'the record has {len(freezes)} freezes by the guest agent '
+                "during the capture, and nobody can tell which was Nova's"
             )
             return
         if self.plan.by_agent:

@@ -28,6 +28,7 @@ t=$(cat "$place/supervisor") || exit 1
 set -- parts '' "$lease" "$grace" no sh
 eval "$t"
 nonce='' cap=60 patience=30 holders=1 previous=''
+# shellcheck disable=SC2034 # value is used by eval
 while read -r name value; do
     case $name in nonce | cap | patience | holders | previous) eval "$name=\$value" ;; esac
 done <"$place/settings" || exit 1
@@ -103,12 +104,12 @@ note() {
 
 # hold_all: returns 0 once everything is held.
 hold_all() {
-    last=$holders
+    last=$holders is_watching=''
     if is_expected; then
         start agent || return 1
     elif ! start main; then
         [ "$HEARD" = busy ] || return 1
-        last=1
+        last=1 is_watching=yes
         true >"$record"
         note freeze
         note watching
@@ -117,8 +118,9 @@ hold_all() {
     tell "cap $cap"
     holder=1
     while [ "$holder" -le "$last" ]; do
-        cat "$place/holder.$holder" 1<>"$input"
+        deliver &
         hear "$patience" "ready $holder" "exit $holder"
+        kill -KILL $! 2>/dev/null
         ask_why
         [ "$HEARD" = "ready $holder" ] || break
         # The watch, the first one, holds nothing.
@@ -126,8 +128,13 @@ hold_all() {
         holder=$((holder + 1))
     done
     # A freeze that is only watched is not stood in the way of.
-    [ "$holder" -gt "$last" ] || [ "$last" -lt "$holders" ]
+    [ "$holder" -gt "$last" ] || [ -n "$is_watching" ]
 }
+
+# deliver: line by line, as beats may come in between. Without a reader it would wait for ever.
+deliver() {
+    exec awk '{ print; fflush() }' "$place/holder.$holder" 1<>"$input"
+} </dev/null 2>/dev/null
 
 # ask_why: has the log of a holder that failed in the record.
 ask_why() {
@@ -152,6 +159,7 @@ start() {
     rm -f "$input"
     mkfifo "$input" || return 1
     printf '%s %s\n' "$number" "$last" >"$folder/open"
+    # shellcheck disable=SC2016,SC2154 # expanded by the other process; the supervisor sets it
     t=$t $setsid sh -c 'eval "$t"' xloud-supervisor "$1" "$nonce" "$lease" "$grace" no sh \
         <>"$input" >>"$record" 2>/dev/null &
     hear 10 open busy failed && [ "$HEARD" = open ] || return 1

@@ -177,7 +177,10 @@ drop_key() {
 restart_agent() {
     [ -n "$AGENT" ] || return 0
     [ ! -d "$place" ] || printf '%s\n' "$STAMP" >"$place/stale"
-    [ -n "$root" ] || [ ! -d /run/systemd/system ] || systemctl try-restart qemu-guest-agent.service
+    [ -z "$root" ] && [ -d /run/systemd/system ] || return 0
+    systemctl try-restart qemu-guest-agent.service
+    # It is looked for next, and may not be itself yet.
+    sleep 1
 } </dev/null >/dev/null 2>&1
 
 abandon() {
