@@ -17,12 +17,20 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent import futures
 
-from benchmarks.lane import HOLD, OURS, RECIPE, WAYS, Lane, lane
+from benchmarks.lane import (
+    HOLD,
+    MAX_FREEZE,
+    OURS,
+    RECIPE,
+    WAYS,
+    Lane,
+    lane,
+)
 from benchmarks.report import Chart, Goal, Report, Row, Table
 from xloudclient.tests.cloud import Cloud
 
 TITLE = 'How long the application is blocked'
-ABOUT = """\
+ABOUT = f"""\
 Something writes to MariaDB in the guest, row after row. *Blocked* is the
 longest pause between two commits that it saw around one snapshot. The cloud
 is told how long the copy of the disk (the *capture*) and the *upload* to
@@ -30,7 +38,8 @@ Glance take; it logs when the disk was truly captured. A snapshot is
 *consistent* if no row was committed between the lock and that moment.
 
 *ours*
-    ``openstack server snapshot consistent --quiesce mysql``
+    ``openstack server snapshot consistent --quiesce mysql --max-freeze
+    {MAX_FREEZE}``, and how to reach the guest
 *hold until active*
     a script that keeps the lock until ``openstack server image create
     --wait`` returns (``benchmarks/scripts/hold-until-active``)

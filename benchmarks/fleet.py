@@ -90,7 +90,7 @@ class Fleet:
 
 def _run(way: str, names: list[str], user: Mapping[str, str]) -> Cost:
     if way == OURS:
-        words = ('server', 'snapshot', 'create', '--wait', '-q', *names)
+        words = ('server', 'snapshot', 'create', '--wait', *names)
         return measure.openstack(user, *words)
     listed = shlex.join(names)
     if way == LOOP:

@@ -53,7 +53,7 @@ class Lane:
         known = f'UserKnownHostsFile={self.guest.known_hosts}'
         return [
             *measure.OPENSTACK, 'server', 'snapshot', 'consistent',
-            self.server.id, '--name', name, '--quiesce', 'mysql', '-q',
+            self.server.id, '--name', name, '--quiesce', 'mysql',
             '--max-freeze', MAX_FREEZE, '--login', self.guest.user,
             '--port', str(self.guest.port), '--ssh-option', known,
             '--identity', str(self.guest.identity), '-f', 'json',
@@ -72,9 +72,9 @@ class Lane:
                 process = self.start(f'{self.way}-{since:.0f}')
                 captured = self._await_capture(since)
                 time.sleep(RELEASE_SECONDS)
-            stdout, _ = process.communicate(timeout=PATIENCE_SECONDS)
-            if process.returncode:
-                raise RuntimeError(f'{self.way}: exit {process.returncode}')
+            stdout, stderr = process.communicate(timeout=PATIENCE_SECONDS)
+            if code := process.returncode:
+                raise RuntimeError(f'{self.way}: exit {code}: {stderr}')
             writer.await_rows(25)
         finally:
             writer.stop()
@@ -99,6 +99,7 @@ class Lane:
             env=measure.environ(self.cloud.environ('demo')),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
 

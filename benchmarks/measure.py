@@ -12,14 +12,17 @@
 
 """Runs commands side by side, and measures what each one took."""
 
+import contextlib
 import dataclasses
 import functools
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO
 
 from xloudclient.tests.cloud import Cloud
 
@@ -87,19 +90,33 @@ def run(
     :raises subprocess.CalledProcessError: it failed
     """
     helper = [sys.executable, '-I', '-S', '-c', HELPER, str(patience)]
-    done = subprocess.run(
-        [*helper, *argv],
-        env=environ(own),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    *lines, told = done.stdout.splitlines()
-    code, seconds, cpu_seconds, peak_kib = json.loads(told)
-    if code:
-        raise subprocess.CalledProcessError(code, argv)
+    with _shown_if_it_fails() as stderr:
+        done = subprocess.run(
+            [*helper, *argv],
+            env=environ(own),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            check=True,
+        )
+        *lines, told = done.stdout.splitlines()
+        code, seconds, cpu_seconds, peak_kib = json.loads(told)
+        if code:
+            raise subprocess.CalledProcessError(code, argv)
     peak, is_whole = peak_kib / 1024, code is not None
     return Cost(seconds, cpu_seconds, peak, len(lines), is_whole)
+
+
+@contextlib.contextmanager
+def _shown_if_it_fails() -> Iterator[IO[str]]:
+    """Yield a file for what a command says."""
+    with tempfile.TemporaryFile('w+') as said:
+        try:
+            yield said
+        except subprocess.CalledProcessError:
+            said.seek(0)
+            sys.stderr.write(said.read())
+            raise
 
 
 def openstack(

@@ -108,7 +108,7 @@ def _commands(
     script = '"$@" && sha512sum "$0" && sync "$0"'
     words = ('save', '--file', str(path), image_id)
     return {
-        OURS: [*measure.OPENSTACK, '-q', 'snapshot', *words],
+        OURS: [*measure.OPENSTACK, 'snapshot', *words],
         NATIVE: [*measure.OPENSTACK, 'image', *words],
         CURL: curl,
         CAREFUL: ['sh', '-c', script, str(path), *curl],
