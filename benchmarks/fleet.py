@@ -49,8 +49,8 @@ CLOUD, REPLIES = PLACES = ('cloud', 'replies')
 NATIVE = 'openstack server image create --wait --name'
 #: How many servers are snapshotted in each way.
 SIZES = {
-    CLOUD: {OURS: (1, 10, 40), LOOP: (10,), XARGS: (40,)},
-    REPLIES: {OURS: (1, 10, 100, 300), LOOP: (16,), XARGS: (32,)},
+    CLOUD: {OURS: (1, 10, 40), LOOP: (10,), XARGS: (10,)},
+    REPLIES: {OURS: (1, 10, 100, 300), LOOP: (10,), XARGS: (10,)},
 }
 QUICK_SIZES = {
     CLOUD: {OURS: (1, 3), LOOP: (1, 3), XARGS: (3,)},

@@ -37,7 +37,7 @@ lock, and nobody who would let go of it if it were forgotten. Bytes are those
 that the kernel counted on the ssh connections, in both directions.
 """
 WAYS = (OURS, HOLD)
-SECONDS, QUICK_SECONDS = 60.0, 10.0
+SECONDS, QUICK_SECONDS = 30.0, 10.0
 #: Until everything has been started.
 SETTLED_SECONDS = 3.0
 TICKS = os.sysconf('SC_CLK_TCK')

@@ -38,7 +38,7 @@ PAIRS = {
     'snapshot list': 'image list',
     'server snapshot create': 'server image create',
 }
-RUNS, QUICK_RUNS = 15, 2
+RUNS, QUICK_RUNS = 9, 2
 PAIR_RUNS, QUICK_PAIR_RUNS = 5, 1
 GOAL_MS, GOAL_MODULES = 3.0, 8
 
