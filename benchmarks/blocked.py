@@ -26,7 +26,7 @@ from benchmarks.lane import (
     Lane,
     lane,
 )
-from benchmarks.report import Chart, Goal, Report, Row, Table
+from benchmarks.report import Chart, Goal, Report, Row, Table, median
 from xloudclient.tests.cloud import Cloud
 
 TITLE = 'How long the application is blocked'
@@ -87,7 +87,7 @@ def measure_all(cloud: Cloud, quick: bool) -> list[Row]:
 
 def report(rows: Sequence[Row]) -> Report:
     """Show them."""
-    return Report(list(_goals(rows)), [_table(rows)], _chart(rows))
+    return Report(ABOUT, list(_goals(rows)), [_table(rows)], _chart(rows))
 
 
 def _of(
@@ -170,11 +170,7 @@ def _table(rows: Sequence[Row]) -> Table:
 
 
 def _seconds(rows: Sequence[Row]) -> str:
-    blocked = [row['blocked'] for row in rows]
-    middle = f'{statistics.median(blocked):.2f} s'
-    if len(blocked) == 1:
-        return middle
-    return f'{middle} ({min(blocked):.2f} to {max(blocked):.2f})'
+    return median([row['blocked'] for row in rows], 2, 's')
 
 
 def _consistent(rows: Sequence[Row]) -> str:

@@ -166,7 +166,7 @@ def _record(cloud: Cloud) -> replies.Json:
 
 def report(rows: Sequence[Row]) -> Report:
     """Show them."""
-    return Report(list(_goals(rows)), [_table(rows)], _chart(rows))
+    return Report(ABOUT, list(_goals(rows)), [_table(rows)], _chart(rows))
 
 
 def _of(rows: Sequence[Row], place: str, way: str) -> Row:

@@ -29,12 +29,13 @@ from xloudclient.tests.cloud.process import descendants
 
 TITLE = 'The price of holding'
 ABOUT = """\
-MariaDB is locked and the disk is being copied, for longer than a minute. All
-processes in the guest that were not there before are looked at. Ours are the
-ssh session, the supervisor with its lease, and the ``mysql`` holder with its
-client. *hold until active* has an ssh session and the client that keeps the
-lock, and nobody who would let go of it if it were forgotten. Bytes are those
-that the kernel counted on the ssh connections, in both directions.
+MariaDB is locked and the disk is being copied; for {seconds:g} s of that, all
+processes in the guest that were not there before are looked at, and what they
+took is shown for a minute. Ours are the ssh session, the supervisor with its
+lease, and the ``mysql`` holder with its client. *hold until active* has an ssh
+session and the client that keeps the lock, and nobody who would let go of it
+if it were forgotten. CPU time is counted in ticks of {tick_ms:g} ms. Bytes are
+those that the kernel counted on the ssh connections, in both directions.
 """
 WAYS = (OURS, HOLD)
 SECONDS, QUICK_SECONDS = 30.0, 10.0
@@ -129,6 +130,7 @@ def report(rows: Sequence[Row]) -> Report:
     """Show them."""
     found = {row['way']: row for row in rows}
     return Report(
+        ABOUT.format(seconds=rows[0]['seconds'], tick_ms=1000 / TICKS),
         [
             Goal(
                 'processor time in the guest: a hundredth of a core at most',

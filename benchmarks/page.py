@@ -30,7 +30,7 @@ What it costs
 =============
 
 How long an application is blocked by a snapshot, what it costs to have the
-plugin installed, and how it does among 100,000 images and with 300 servers:
+plugin installed, and how it does among many images and with many servers:
 measured, beside what one would run instead.
 
 The cloud is a real one, the services of OpenStack on one machine (see
@@ -41,7 +41,7 @@ cloud of its own, for all alike; what counts is the relation.
 .. code-block:: console
 
    $ tools/benchmark --quick blocked save     # some, small: a try
-   $ tools/benchmark                          # all, half an hour
+   $ tools/benchmark                          # all, on an idle machine
 
 The second writes this page, its pictures, and the numbers that both are made
 of (``performance.json``, beside this page in the source).
@@ -101,9 +101,8 @@ def _verdict(goal: Goal) -> str:
 
 
 def _section(name: str, report: Report) -> Iterator[str]:
-    program = PROGRAMS[name]
-    yield _headline(program.TITLE, '=')
-    yield f'{program.ABOUT}\n'
+    yield _headline(PROGRAMS[name].TITLE, '=')
+    yield f'{report.about}\n'
     yield f'.. image:: {NAME}-{name}.svg\n   :alt: {report.chart.title}\n\n'
     for table in report.tables:
         yield from _table(table)

@@ -12,9 +12,9 @@
 
 """The programs, by name, in the order in which they run.
 
-Each is a module with a ``TITLE``; ``ABOUT``, what is measured and how, in
-reStructuredText; ``measure_all``, which returns rows of numbers; and
-``report``, which makes goals, tables and a chart of nothing but these.
+Each is a module with a ``TITLE``; ``measure_all``, which returns rows of
+numbers; and ``report``, which makes words, goals, tables and a chart of
+nothing but these: how long, how often and of how many is in the rows.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,6 @@ class Program(Protocol):
     """One thing that is measured."""
 
     TITLE: str
-    ABOUT: str
 
     def measure_all(self, cloud: Cloud, quick: bool) -> list[Row]:
         """Measure, and leave the cloud as it was.

@@ -13,6 +13,7 @@
 """What a program makes of its numbers, before it is a page or a picture."""
 
 import dataclasses
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -72,11 +73,24 @@ class Chart:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that is shown of a program's numbers."""
+    """Everything that is shown of a program's numbers.
 
+    :param about: what was measured and how, in reStructuredText
+    """
+
+    about: str
     goals: Sequence[Goal]
     tables: Sequence[Table]
     chart: Chart
+
+
+def median(values: Sequence[float], digits: int, unit: str) -> str:
+    """The median of some runs and, of more than one, their spread."""
+    middle = f'{statistics.median(values):.{digits}f} {unit}'
+    if len(values) == 1:
+        return middle
+    least, most = min(values), max(values)
+    return f'{middle} ({least:.{digits}f} to {most:.{digits}f})'
 
 
 def times(native: float, ours: float) -> str:
