@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 
 import testtools
 
-from benchmarks import page, picture
+from benchmarks import catalog, holding, page, picture
 from benchmarks.programs import PROGRAMS
 from benchmarks.report import Chart, Goal
 
@@ -36,6 +36,17 @@ class TestPage(testtools.TestCase):
 
     def test_it_has_all_programs(self):
         self.assertEqual(list(PROGRAMS), list(self.reports))
+
+    def test_none_of_it_is_a_try(self):
+        # else: tools/benchmark, without --quick
+        programs = self.results['programs']
+        tries = [name for name, one in programs.items() if one['quick']]
+        self.assertEqual([], tries)
+
+    def test_durations_are_those_that_were_measured(self):
+        rows = self.results['programs']['holding']['rows']
+        report = holding.report([{**row, 'seconds': 7.0} for row in rows])
+        self.assertIn('for 7 s of that', report.about)
 
     def test_it_says_what_the_numbers_say(self):
         # else: tools/benchmark --render
@@ -60,6 +71,52 @@ class TestPage(testtools.TestCase):
         goal = Goal('a goal', 'a number', False, 'Because.')
         text = ''.join(page.missed_of([goal, *report.goals]))
         self.assertIn('Missed: a goal.\n\nBecause.\n', text)
+
+
+class TestCatalog(testtools.TestCase):
+    def row(self, images, command, seconds, is_whole=True):
+        return {
+            'images': images,
+            'command': command,
+            'requests': 6,
+            'seconds': seconds,
+            'cpu_seconds': 1.0,
+            'peak_mib': 99.0,
+            'lines': 10,
+            'is_whole': is_whole,
+        }
+
+    def report(self, is_whole):
+        """Of our list in three turns; native may be stopped in the last."""
+        return catalog.report(
+            [
+                self.row(images, command, seconds, command in ours or whole)
+                for images, whole in ((10, True), (1000, is_whole))
+                for ours in [catalog.OURS]
+                for command, seconds in (
+                    *((catalog.LIST, one) for one in (2.0, 9.0, 1.0)),
+                    *((one, 4.0) for one in ours if one != catalog.LIST),
+                    (catalog.NATIVE, 110.0),
+                )
+            ]
+        )
+
+    def test_the_goal_is_about_the_median(self):
+        goal, *_ = self.report(True).goals
+        self.assertEqual((True, '55.0 times'), (goal.is_met, goal.measured))
+
+    def test_all_of_what_was_stopped_is_marked(self):
+        report = self.report(False)
+        _, _, runs, time, _, *took = report.tables[0].rows[-1]
+        self.assertEqual(['1', '> 110.0 s'], [runs, time])
+        self.assertEqual(['> 6', '> 1.0 s', '> 99 MiB', '> 10'], took)
+        self.assertIn('stopped after 110 s', report.about)
+        self.assertEqual('> 55.0 times', report.goals[0].measured)
+
+    def test_what_ended_is_not(self):
+        report = self.report(True)
+        self.assertNotIn('>', str(report.tables[0].rows))
+        self.assertNotIn('stopped', report.about)
 
 
 class TestPicture(testtools.TestCase):
