@@ -12,11 +12,13 @@
 
 """A cloud whose servers are real guests, and the servers in it."""
 
+import contextlib
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from xloudclient.tests.cloud import Cloud, hypervisor
@@ -173,6 +175,15 @@ class Estate:
             capture_output=True,
             text=True,
         ).stdout
+
+    @contextlib.contextmanager
+    def suspended(self, machine: Machine) -> Iterator[None]:
+        """Within, a guest stands still and leaves the processors to others."""
+        self.virsh('suspend', machine.domain)
+        try:
+            yield
+        finally:
+            self.virsh('resume', machine.domain)
 
     def environ(self) -> dict[str, str]:
         """Return the environment of a client of this cloud."""
