@@ -176,6 +176,14 @@ class Estate:
             text=True,
         ).stdout
 
+    def slow_down(self, machine: Machine, megabytes: int) -> None:
+        """Have the mirror of a root disk copy that much a second; 0: no limit.
+
+        :raises subprocess.CalledProcessError: there is no mirror
+        """
+        rate = ('--bandwidth', str(megabytes))
+        self.virsh('blockjob', machine.domain, 'vda', *rate)
+
     @contextlib.contextmanager
     def suspended(self, machine: Machine) -> Iterator[None]:
         """Within, a guest stands still and leaves the processors to others."""

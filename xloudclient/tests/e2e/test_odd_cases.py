@@ -14,7 +14,9 @@
 was not so.
 """
 
+import contextlib
 import signal
+import subprocess
 import time
 
 from xloudclient.tests.e2e.base import LEASE_SECONDS, MachineTestCase
@@ -100,14 +102,10 @@ class TestFreeze(MachineTestCase):
         """Have the mirror copy this much a second; 0 is no limit."""
 
         def is_done():
-            try:
-                self.estate.virsh(
-                    *('blockjob', machine.domain, 'vda'),
-                    *('--bandwidth', str(megabytes)),
-                )
-            except Exception:
-                return False
-            return True
+            with contextlib.suppress(subprocess.CalledProcessError):
+                self.estate.slow_down(machine, megabytes)
+                return True
+            return False
 
         self.estate.cloud.wait(is_done, 120, 'mirror')
 

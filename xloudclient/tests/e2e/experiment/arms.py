@@ -23,6 +23,9 @@ from collections.abc import Callable
 from xloudclient.tests.e2e.experiment import kinds
 from xloudclient.tests.e2e.experiment.scene import Scene
 
+#: MiB/s: a disk of LARGE takes more than half a minute.
+MIRROR_RATE = 40
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Arm:
@@ -32,12 +35,14 @@ class Arm:
     :param kind: of the server
     :param take: takes a snapshot
     :param meaning: what is done, for the page
+    :param most: runs of it, since each takes long; 0 is no limit
     """
 
     name: str
     kind: kinds.Kind
     take: Callable[[Scene], None]
     meaning: str
+    most: int = 0
 
 
 def nothing(scene: Scene) -> None:
@@ -61,6 +66,12 @@ def recipe(scene: Scene) -> None:
 def consistent(scene: Scene) -> None:
     """``openstack server snapshot consistent``, with its defaults."""
     scene.snapshot_consistent()
+
+
+def on_slow_storage(scene: Scene) -> None:
+    """``consistent``, on a disk that takes half a minute to mirror."""
+    with scene.slow_mirror(MIRROR_RATE):
+        scene.snapshot_consistent('--max-freeze', '3m')
 
 
 ARMS = (
@@ -104,6 +115,15 @@ ARMS = (
         consistent,
         '``openstack server snapshot consistent`` of a server with MariaDB '
         'on an attached volume (ext4) and PostgreSQL on another (XFS)',
+    ),
+    Arm(
+        'large-disk',
+        kinds.LARGE,
+        on_slow_storage,
+        '``openstack server snapshot consistent`` of a server with an agent '
+        f'and {kinds.LARGE.ballast} MiB more on its disk, which is mirrored '
+        f'at {MIRROR_RATE} MiB/s (``virsh blockjob --bandwidth``)',
+        most=2,
     ),
 )
 BY_NAME = {arm.name: arm for arm in ARMS}

@@ -24,6 +24,7 @@ DISKS = (
     ('vdb', 'ext4', '/var/lib/mysql'),
     ('vdc', 'xfs', '/var/lib/postgresql'),
 )
+BALLAST = '/var/tmp/ballast'
 #: The data is moved as it is, with owners and rights.
 MOVE = """
 mkfs.{type} -q /dev/{device}
@@ -42,12 +43,14 @@ class Kind:
 
     :param properties: of its image
     :param has_data_disks: MariaDB and PostgreSQL have a volume each
+    :param ballast: mebibytes on its root disk that can't be compressed
     """
 
     name: str
     properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
     is_volume_backed: bool = False
     has_data_disks: bool = False
+    ballast: int = 0
 
     @property
     def disks(self) -> list[str]:
@@ -68,6 +71,8 @@ class Kind:
             for device, type_, folder in DISKS:
                 values = {'device': device, 'type': type_, 'folder': folder}
                 machine.run('set -e' + MOVE.format(**values))
+        if self.ballast:
+            machine.run(f'head -c {self.ballast}M /dev/urandom >{BALLAST}')
         machine.run('databases start')
         return machine
 
@@ -76,4 +81,5 @@ IMAGE = Kind('image')
 WITH_AGENT = Kind('agent', AGENT)
 VOLUME = Kind('volume', is_volume_backed=True)
 DATA_VOLUMES = Kind('disks', has_data_disks=True)
-KINDS = (IMAGE, WITH_AGENT, VOLUME, DATA_VOLUMES)
+LARGE = Kind('large', AGENT, ballast=1000)
+KINDS = (IMAGE, WITH_AGENT, VOLUME, DATA_VOLUMES, LARGE)

@@ -13,6 +13,7 @@
 """What an arm of the experiment works with while it takes its snapshot."""
 
 import calendar
+import contextlib
 import json
 import os
 import pathlib
@@ -117,6 +118,25 @@ class Scene:
         self.claimed = rows[0]['Consistency']
         self.tell('active')
         self.events.sort(key=lambda one: one[1])
+
+    @contextlib.contextmanager
+    def slow_mirror(self, megabytes: int) -> Iterator[None]:
+        """Within, Nova's mirror of the root disk copies that much a second."""
+        over = threading.Event()
+
+        def slow_down() -> None:
+            while not over.wait(0.1):
+                with contextlib.suppress(subprocess.CalledProcessError):
+                    self.estate.slow_down(self.machine, megabytes)
+                    return
+
+        thread = threading.Thread(target=slow_down, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def _run_client(
         self, folder: str, pipe: pathlib.Path, words: tuple[str, ...]
