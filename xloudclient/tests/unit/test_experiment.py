@@ -79,7 +79,7 @@ class TestPage(testtools.TestCase):
     def test_a_row_says_what_was_lost_and_damaged(self):
         bad = result(store={'last': 60, 'rows': 60, 'faults': ['Corrupt']})
         text = page.render([bad, result('consistent', claimed='application')])
-        self.assertIn('- 40 (40)', text)
+        self.assertIn('- MyISAM 40 (40)', text)
         self.assertIn('- 1 of 1 (MyISAM)', text)
         self.assertIn('- application', text)
 

@@ -20,6 +20,16 @@ from xloudclient.tests.e2e.experiment.result import STORES, Result
 from xloudclient.tests.e2e.experiment.trial import WARM_UP_SECONDS
 
 PICTURE = 'real-machines.svg'
+COLUMNS = (
+    '',
+    'Runs',
+    'Lost rows',
+    'Damaged',
+    'Replayed',
+    'fsck',
+    'Blocked',
+    'Recorded as',
+)
 HEAD = """\
 ..
       Licensed under the Apache License, Version 2.0 (the "License"); you may
@@ -52,14 +62,14 @@ What came out
 =============
 """
 READING = """
-*Lost* are rows that the store had acknowledged before the position (below)
-and that are not in the snapshot: the median of the runs, and the most in
-parentheses. *Damaged* counts the runs in which ``CHECK TABLE`` or
+*Lost rows* are those that the store had acknowledged before the position
+(below) and that are not in the snapshot: the median of the runs, and the most
+in parentheses. *Damaged* counts the runs in which ``CHECK TABLE`` or
 ``pg_amcheck`` reported damage, rows were missing between others, or the file
 ended in something that was never written. *Replayed* counts the runs in which
 ext4 had to replay its journal, so was not at rest; *fsck* those in which
 ``e2fsck -fn`` or ``xfs_repair -n`` complained. *Blocked* is the longest time
-that any store acknowledged nothing, of all runs.
+that any store acknowledged nothing: the median.
 """
 PICTURE_TEXT = """
 One run of each, in seconds:
@@ -142,43 +152,43 @@ def _meanings() -> str:
 
 
 def _table(results: Sequence[Result]) -> str:
-    rows = [
-        ('', 'Runs', *(f'Lost: {one}' for one in STORES), 'Damaged',
-         'Replayed', 'fsck', 'Blocked', 'Recorded as'),
-        *(
-            _row(arm.name, _of(results, arm.name))
-            for arm in arms.ARMS
-            if _of(results, arm.name)
-        ),
-    ]  # fmt: skip
+    rows = [_row(arm.name, _of(results, arm.name)) for arm in arms.ARMS]
     lines = ['', '.. list-table::', '   :header-rows: 1', '']
-    for row in rows:
+    for row in (COLUMNS, *filter(None, rows)):
         for index, cell in enumerate(row):
-            lines.append(f'   {"* -" if not index else "  -"} {cell}'.rstrip())
+            lines.append(f'   {"  -" if index else "* -"} {cell}'.rstrip())
     return '\n'.join(lines) + '\n'
 
 
 def _row(name: str, results: Sequence[Result]) -> tuple[str, ...]:
+    """Return the cells of an arm; none if it was not run."""
+    if not results:
+        return ()
     runs = len(results)
     damaged = [one for one in results if one.torn]
     tables = sorted({store for one in damaged for store in one.torn})
     return (
         f'``{name}``',
         str(runs),
-        *(_loss([one.lost(store) for one in results]) for store in STORES),
+        _losses(results),
         _count(damaged, runs) + (f' ({", ".join(tables)})' if tables else ''),
         _count([one for one in results if one.replayed], runs),
         _count([one for one in results if one.unclean], runs),
-        f'{max(map(_longest_pause, results)):.1f} s',
+        f'{statistics.median(map(_longest_pause, results)):.1f} s',
         ', '.join(sorted({one.claimed or '–' for one in results})),
     )
 
 
-def _loss(rows: Sequence[int]) -> str:
-    if not any(rows):
-        return '0'
-    return f'{statistics.median(rows):.0f} ({max(rows)})'
+def _losses(results: Sequence[Result]) -> str:
+    found = []
+    for store in STORES:
+        rows = [one.lost(store) for one in results]
+        if any(rows):
+            found.append(
+                f'{store} {statistics.median(rows):.0f} ({max(rows)})'
+            )
+    return ', '.join(found) or 'none'
 
 
 def _count(bad: Sequence[Result], runs: int) -> str:
-    return f'{len(bad)} of {runs}' if bad else '0'
+    return f'{len(bad)} of {runs}' if bad else 'none'

@@ -23,7 +23,7 @@ from xloudclient.tests.e2e.experiment.result import STORES, Result
 MARGIN = 2.0
 LEFT, RIGHT, TOP = 96, 24, 28
 WIDTH = 900
-BAR, ROW, PANEL = 7, 10, 108
+BAR, ROW, PANEL = 7, 10, 116
 WRITING, BLOCKED, INK, FAINT = '#7fb069', '#c8553d', '#333333', '#888888'
 #: Events that have a line in the picture.
 MARKS = (
@@ -35,6 +35,8 @@ MARKS = (
     'released',
     'unlocked',
 )
+#: Seconds between the numbers below a panel.
+TICK = 10
 STYLE = 'font-family="sans-serif" font-size="11"'
 
 
@@ -75,7 +77,7 @@ def _span(result: Result) -> tuple[float, float]:
 def _legend() -> Iterator[str]:
     for x, colour, text in (
         (LEFT, WRITING, 'rows are acknowledged'),
-        (LEFT + 160, BLOCKED, 'blocked'),
+        (LEFT + 160, BLOCKED, 'none for more than half a second'),
     ):
         yield _box(x, 8, 12, BAR, colour)
         yield _text(x + 17, 15, text)
@@ -95,6 +97,7 @@ def _panel(
                 x = LEFT + (a - begin) * scale
                 yield _box(x, y, max(1.0, (b - a) * scale), BAR, BLOCKED)
     yield from _marks(result, begin, scale, top)
+    yield from _axis(end - begin, scale, top + 22 + len(STORES) * ROW)
 
 
 def _marks(
@@ -102,8 +105,10 @@ def _marks(
 ) -> Iterator[str]:
     low = top + 22 + len(STORES) * ROW
     free = 0.0
+    told = set()
     for name, when in result.events:
-        if name in MARKS and when >= begin:
+        if name in MARKS and name not in told:
+            told.add(name)
             x = LEFT + (when - begin) * scale
             # side by side even if they are close to each other
             at = max(x, free)
@@ -113,6 +118,17 @@ def _marks(
                 f'y2="{low}" stroke="{INK}" stroke-width="1"/>'
             )
             yield _text(at, top + 14, name, f'fill="{FAINT}"')
+
+
+def _axis(seconds: float, scale: float, top: float) -> Iterator[str]:
+    for second in range(0, int(seconds) + 1, TICK):
+        x = LEFT + second * scale
+        yield (
+            f'<line x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{top + 4}" '
+            f'stroke="{FAINT}" stroke-width="1"/>'
+        )
+        label = f'{second} s' if second else '0'
+        yield _text(x + 2, top + 11, label, f'fill="{FAINT}" font-size="9"')
 
 
 def _box(x: float, y: float, width: float, height: float, colour: str) -> str:
