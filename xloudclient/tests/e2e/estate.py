@@ -129,16 +129,13 @@ class Estate:
         :param properties: the image's, e.g. hw_qemu_guest_agent='yes'
         :param data_volumes: of 1 GiB each, empty: /dev/vdb, /dev/vdc
         """
-        image_id = self.image_id(**(properties or {}))
-        source: dict[str, Any] = {'image': image_id}
-        if volume_backed:
-            volume = self.cloud.volume(image.GIBIBYTES, image_id=image_id)
-            source = {'block_device_mapping': [_root(volume)], 'image': ''}
         server = self.cloud.server(
             name,
+            image=self.image_id(**(properties or {})),
             flavor=self.flavor,
+            volume_backed=volume_backed,
+            volume_size=image.GIBIBYTES,
             data_volumes=data_volumes,
-            **source,
         )
         return self.of(server)
 
@@ -215,13 +212,3 @@ class Estate:
             timeout=seconds,
             check=False,
         )
-
-
-def _root(volume: str) -> dict[str, Any]:
-    return {
-        'boot_index': 0,
-        'uuid': volume,
-        'source_type': 'volume',
-        'destination_type': 'volume',
-        'delete_on_termination': True,
-    }

@@ -31,7 +31,7 @@ class TestAgent(MachineTestCase):
 
     def test_a_hung_agent_hangs_nova_and_not_the_guest(self):
         machine = self.place.machine('hung', properties=AGENT)
-        machine.run('databases start')
+        machine.run('databases mariadb')
         machine.run('pkill -STOP qemu-ga')
 
         ended = self.snapshot(
@@ -61,6 +61,27 @@ class TestAgent(MachineTestCase):
         self.assertEqual('active', ended.row['Status'], ended.stderr)
         self.assertEqual('crash', ended.row['Consistency'])
         self.assertEqual('crash', self.recorded_class(ended.row))
+
+    def test_a_freeze_of_another_user_of_the_agent_is_left_to_them(self):
+        machine = self.place.machine('agent-frozen', properties=AGENT)
+        self.estate.virsh('domfsfreeze', machine.domain)
+        self.addCleanup(self._thaw, machine)
+
+        ended = self.snapshot(machine, '--quiesce', 'sync')
+
+        # Nova's own freeze failed, and so it did not thaw either
+        self.assertIn(ended.row.get('Consistency'), (None, 'crash'))
+        state = self.estate.virsh(
+            *('qemu-agent-command', machine.domain),
+            '{"execute": "guest-fsfreeze-status"}',
+        )
+        self.assertIn('frozen', state)
+        self._thaw(machine)
+        self.seconds_to_write(machine)
+
+    def _thaw(self, machine):
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self.estate.virsh('domfsthaw', machine.domain)
 
 
 class TestFreeze(MachineTestCase):
