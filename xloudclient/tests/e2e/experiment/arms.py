@@ -74,6 +74,17 @@ def on_slow_storage(scene: Scene) -> None:
         scene.snapshot_consistent('--max-freeze', '3m')
 
 
+def agent(scene: Scene) -> None:
+    """``consistent``, held by the agent's freeze hook alone."""
+    scene.snapshot_consistent('--quiesce', 'agent')
+
+
+def agent_on_slow_storage(scene: Scene) -> None:
+    """The same, on a disk that takes half a minute to mirror."""
+    with scene.slow_mirror(MIRROR_RATE):
+        scene.snapshot_consistent('--quiesce', 'agent')
+
+
 ARMS = (
     Arm(
         'nothing',
@@ -104,6 +115,13 @@ ARMS = (
         'systems',
     ),
     Arm(
+        'agent-hook',
+        kinds.HOOKED,
+        agent,
+        '``openstack server snapshot consistent --quiesce agent``, after '
+        '``openstack server snapshot hook install``',
+    ),
+    Arm(
         'volume-backed',
         kinds.VOLUME,
         consistent,
@@ -123,6 +141,13 @@ ARMS = (
         '``openstack server snapshot consistent`` of a server with an agent '
         f'and {kinds.LARGE.ballast} MiB more on its disk, which is mirrored '
         f'at {MIRROR_RATE} MiB/s (``virsh blockjob --bandwidth``)',
+        most=2,
+    ),
+    Arm(
+        'large-disk-hook',
+        kinds.LARGE_HOOKED,
+        agent_on_slow_storage,
+        'the same server with ``--quiesce agent``, after ``hook install``',
         most=2,
     ),
 )

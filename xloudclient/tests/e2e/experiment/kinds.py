@@ -44,6 +44,7 @@ class Kind:
     :param properties: of its image
     :param has_data_disks: MariaDB and PostgreSQL have a volume each
     :param ballast: mebibytes on its root disk that can't be compressed
+    :param has_hook: our freeze hook is installed
     """
 
     name: str
@@ -51,6 +52,7 @@ class Kind:
     is_volume_backed: bool = False
     has_data_disks: bool = False
     ballast: int = 0
+    has_hook: bool = False
 
     @property
     def disks(self) -> list[str]:
@@ -74,12 +76,39 @@ class Kind:
         if self.ballast:
             machine.run(f'head -c {self.ballast}M /dev/urandom >{BALLAST}')
         machine.run('databases start')
+        if self.has_hook:
+            install_hook(estate, machine)
         return machine
+
+
+def install_hook(estate: Estate, machine: Machine) -> None:
+    """Have the guest agent call our quiescers.
+
+    :raises RuntimeError: it can't be installed
+    """
+    done = estate.openstack(
+        *('server', 'snapshot', 'hook', 'install', machine.server.name),
+        *machine.options,
+    )
+    if done.returncode:
+        raise RuntimeError(f'hook install: {done.stderr}')
+    # no systemd is there to do that
+    machine.run('pkill qemu-ga; sleep 1; qemu-ga --daemonize')
 
 
 IMAGE = Kind('image')
 WITH_AGENT = Kind('agent', AGENT)
 VOLUME = Kind('volume', is_volume_backed=True)
 DATA_VOLUMES = Kind('disks', has_data_disks=True)
+HOOKED = Kind('hooked', AGENT, has_hook=True)
 LARGE = Kind('large', AGENT, ballast=1000)
-KINDS = (IMAGE, WITH_AGENT, VOLUME, DATA_VOLUMES, LARGE)
+LARGE_HOOKED = Kind('large-hooked', AGENT, ballast=1000, has_hook=True)
+KINDS = (
+    IMAGE,
+    WITH_AGENT,
+    HOOKED,
+    VOLUME,
+    DATA_VOLUMES,
+    LARGE,
+    LARGE_HOOKED,
+)
