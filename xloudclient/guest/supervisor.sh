@@ -191,6 +191,9 @@ tell_facts() {
         case $used in *[!0-9]* | '') ;; *) say used "$used" ;; esac
     done
     lsblk -n -l -d -o NAME,SERIAL | while read -r name serial; do
+        # lsblk asks udev, which a small guest may not have; of a virtio disk
+        # the kernel tells, too, in a file without a newline
+        [ -n "$serial" ] || read -r serial <"/sys/block/$name/serial"
         [ -z "$serial" ] || say serial "$name" "$serial"
     done
     findmnt -n -o SOURCE --target / | while read -r source; do

@@ -15,7 +15,8 @@ Cinder and Neutron, from the Python packages, on 127.0.0.0/8, in some seconds.
 
 Nothing of the services is replaced but their hardware: API, scheduler,
 conductor, compute and volume managers, policies, databases (SQLite) are
-theirs. No root, no broker, no database server, no agent, no hypervisor::
+theirs. No root, no broker, no database server, no agent, no hypervisor (but
+see hypervisor.py)::
 
     with Cloud.start() as cloud:
         server = cloud.server(data_volumes=1)
@@ -53,6 +54,7 @@ The modules, outside in::
     template.py       the cache of seeded databases; copying a cloud
     keeper.py         warden and keeper: the cloud's life and end
     launch.py         the keeper's start of the services
+    hypervisor.py     a libvirt daemon, if servers are to be real guests
     addressing.py     free ports and network; moving the databases to them
     migrate.py, neutron_schema.py, seed.py, configuration.py, etc/
                       from nothing to a seeded cloud

@@ -54,6 +54,12 @@ def _parser() -> argparse.ArgumentParser:
         action='store_true',
         help='give the servers no sshd to log in to',
     )
+    start.add_argument(
+        '--driver',
+        choices=layout.DRIVERS,
+        default=layout.DRIVERS[0],
+        help='libvirt: servers are real guests (needs root)',
+    )
     stop = verb('stop', _stop, 'stop a cloud')
     stop.add_argument(
         '--delete', action='store_true', help='remove the folder, too'
@@ -72,6 +78,7 @@ def _start(options: argparse.Namespace) -> None:
             detached=True,
             from_nothing=options.from_nothing,
             guests=not options.no_guests,
+            driver=options.driver,
         )
     for user in layout.USERS:
         print(cloud.state / f'{user}-openrc.sh')

@@ -70,6 +70,7 @@ class Cloud(Orders, Resources):
         detached: bool = False,
         from_nothing: bool = False,
         guests: bool = True,
+        driver: str = 'embedded',
         say: Say = _tell,
     ) -> 'Cloud':
         """Start a cloud and return it once all its services answer.
@@ -80,6 +81,8 @@ class Cloud(Orders, Resources):
             process; else the cloud ends with it, even if it is killed
         :param from_nothing: run all migrations and seed, without the cache
         :param guests: give each server an sshd to log in to, where possible
+        :param driver: ``embedded``, or ``libvirt``: servers are real guests,
+            of an image that can be booted (hypervisor.py); needs root
         :param say: is told what takes long
         :raises CloudError: it did not start; its end of output is in the text
         """
@@ -93,7 +96,13 @@ class Cloud(Orders, Resources):
         cloud = cls(state or tempfile.mkdtemp(prefix='xloudclient-cloud-'))
         if source:
             template.clone(source, cloud.layout)
-        cloud._start(detached, state is None, guests, say)
+        options = [f'--driver={driver}']
+        # real guests have an sshd of their own
+        if not guests or driver != 'embedded':
+            options.append('--no-guests')
+        if state is None:
+            options.append('--delete')
+        cloud._start(detached, options, say)
         return cloud
 
     @classmethod
@@ -103,16 +112,11 @@ class Cloud(Orders, Resources):
             pass
         _tell('the template is built')
 
-    def _start(
-        self, detached: bool, is_temporary: bool, guests: bool, say: Say
-    ) -> None:
+    def _start(self, detached: bool, options: list[str], say: Say) -> None:
         argv = [sys.executable, '-m', keeper.__name__, str(self.layout.state)]
+        argv += options
         if not detached:
             argv.append(f'--owner={os.getpid()}')
-        if is_temporary:
-            argv.append('--delete')
-        if not guests:
-            argv.append('--no-guests')
         self._warden = subprocess.Popen(
             argv,
             stdout=subprocess.PIPE,

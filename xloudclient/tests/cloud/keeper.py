@@ -77,6 +77,9 @@ def _options() -> argparse.Namespace:
         '--delete', action='store_true', help='remove the folder at the end'
     )
     parser.add_argument('--no-guests', action='store_true')
+    parser.add_argument(
+        '--driver', choices=layout.DRIVERS, default=layout.DRIVERS[0]
+    )
     return parser.parse_args()
 
 
@@ -155,6 +158,7 @@ def _launch(where: layout.Layout, options: argparse.Namespace) -> None:
     from xloudclient.tests.cloud import launch
     from xloudclient.tests.cloud.guests import account
 
+    where.write_driver(options.driver)
     account.prepare(where, is_wanted=not options.no_guests, say=_tell)
     launch.Launcher(where, _tell).launch()
 

@@ -23,7 +23,12 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from xloudclient.tests.cloud import addressing, configuration, layout
+from xloudclient.tests.cloud import (
+    addressing,
+    configuration,
+    hypervisor,
+    layout,
+)
 from xloudclient.tests.cloud.service import run
 
 SECONDS = 180
@@ -64,6 +69,8 @@ class Launcher:
         new = addressing.addresses(self.layout, self._sockets, self._network)
         self.layout.make_folders()
         configuration.write(self.layout, new)
+        if self.layout.driver == 'libvirt':
+            hypervisor.start(self.layout)
         if old:
             addressing.relocate(self.layout, new)
             _preload()

@@ -26,6 +26,8 @@ from typing import Any
 
 HOST = '127.0.0.1'
 SERVICES = ('keystone', 'glance', 'placement', 'nova', 'cinder', 'neutron')
+#: What plays the servers: processes of this machine, or real guests.
+DRIVERS = ('embedded', 'libvirt')
 # Placement has a configuration object of its own, so it can live in Nova's
 # process; the others all use the global one, so each needs a process.
 PROCESSES = ('keystone', 'nova', 'cinder', 'neutron', 'glance')
@@ -111,6 +113,16 @@ class Layout:
     def is_seeded(self) -> bool:
         """Whether the databases are there and filled."""
         return self.path('seeded').exists()
+
+    @property
+    def driver(self) -> str:
+        """One of DRIVERS: the one that this cloud was last started with."""
+        path = self.path('run', 'driver')
+        return path.read_text() if path.exists() else DRIVERS[0]
+
+    def write_driver(self, name: str) -> None:
+        """Record the driver for the services that start from now on."""
+        self.path('run', 'driver').write_text(name)
 
     def make_folders(self) -> None:
         """Make every folder.

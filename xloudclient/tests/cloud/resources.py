@@ -24,7 +24,8 @@ from xloudclient.tests.cloud import layout
 from xloudclient.tests.cloud.guests import guest
 
 IMAGE, FLAVOR, NETWORK = 'tiny', '1', 'net'
-SECONDS = 60
+# real guests are slower than embedded ones
+SECONDS = 120
 INTERVAL = 0.1
 # each look at a server costs Nova two requests to Neutron
 SERVER_INTERVAL = 0.3
@@ -86,6 +87,7 @@ class Resources:
         image: str | None = None,
         flavor: str | None = None,
         volume_backed: bool = False,
+        volume_size: int = 1,
         metadata: dict[str, str] | None = None,
         data_volumes: int = 0,
         networks: Any = None,
@@ -95,7 +97,8 @@ class Resources:
         """Return a new server, ACTIVE and with its volumes attached.
 
         :param image: an image's id; default ``tiny``
-        :param volume_backed: boot from a new 1 GiB volume of the image
+        :param volume_backed: boot from a new volume of the image
+        :param volume_size: of that volume, in GiB
         :param data_volumes: how many new, empty 1 GiB volumes to attach
         :param networks: as for the SDK: a list, or 'none'; default ``net``
         :param more: passed on to the SDK's create_server
@@ -105,7 +108,9 @@ class Resources:
             'flavor_id': flavor or self.flavor,
             'networks': networks or [{'uuid': self.network}],
             'metadata': metadata or {},
-            **_source(image or self.image_id, volume_backed),
+            **_source(
+                image or self.image_id, volume_size if volume_backed else 0
+            ),
         }
         compute = self.connection(user).compute
         made = compute.wait_for_server(
@@ -229,15 +234,15 @@ class Resources:
         return account.of(self.layout).off
 
 
-def _source(image: str, volume_backed: bool) -> dict[str, Any]:
-    if not volume_backed:
+def _source(image: str, volume_size: int) -> dict[str, Any]:
+    if not volume_size:
         return {'image_id': image}
     root = {
         'boot_index': 0,
         'uuid': image,
         'source_type': 'image',
         'destination_type': 'volume',
-        'volume_size': 1,
+        'volume_size': volume_size,
         'delete_on_termination': True,
     }
     return {'block_device_mapping': [root]}

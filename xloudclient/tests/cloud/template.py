@@ -59,7 +59,7 @@ def ensure(build: Build) -> layout.Layout:
 
     :param build: makes a stopped, seeded cloud in a folder
     """
-    place = _cache() / _key()
+    place = cache() / _key()
     if not place.exists():
         with _alone(place):
             if not place.exists():
@@ -121,7 +121,7 @@ def _alone(place: pathlib.Path) -> Iterator[None]:
         yield
 
 
-def _cache() -> pathlib.Path:
+def cache() -> pathlib.Path:
     own = os.environ.get('XLOUDCLIENT_CLOUD_CACHE')
     if own:
         return pathlib.Path(own).absolute()

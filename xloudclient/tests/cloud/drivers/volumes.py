@@ -34,7 +34,12 @@ from oslo_utils import units
 from xloudclient.tests.cloud import control, layout
 from xloudclient.tests.cloud.drivers import disks
 
-OPTIONS = [cfg.StrOpt('embedded_folder', help='Folder of the cloud.')]
+OPTIONS = [
+    cfg.StrOpt('embedded_folder', help='Folder of the cloud.'),
+    cfg.StrOpt(
+        'embedded_connection', default='local', help='How Nova connects.'
+    ),
+]
 cfg.CONF.register_opts(OPTIONS, group=configuration.SHARED_CONF_GROUP)
 # Cinder's manager takes these for what the backend can do
 STATISTICS = {
@@ -169,7 +174,7 @@ class FileDriver(driver.VolumeDriver):
 
     def initialize_connection(self, volume: Any, connector: Any) -> Any:
         return {
-            'driver_volume_type': 'local',
+            'driver_volume_type': self.configuration.embedded_connection,
             'data': {
                 'name': volume.name,
                 'device_path': str(self._path(volume)),

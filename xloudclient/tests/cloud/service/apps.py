@@ -26,6 +26,8 @@ from typing import Any
 from xloudclient.tests.cloud import control, layout
 
 Serve = Callable[[Any, str], None]
+#: The module in drivers/ of each of layout.DRIVERS.
+DRIVERS = {'embedded': 'compute', 'libvirt': 'libvirt'}
 _running: list[Any] = []  # else the services would be collected
 
 
@@ -106,7 +108,7 @@ def _placement(where: layout.Layout, serve: Serve) -> None:
 
 def _configure_nova(where: layout.Layout) -> None:
     # parsed with its own argv: with Placement's, it read Placement's options
-    sys.argv = ['nova', '--config-file', str(where.path('etc', 'nova.conf'))]
+    sys.argv = ['nova', *_configuration(where, 'nova')]
     import nova.conf
     import os_brick
     import os_vif
@@ -118,18 +120,44 @@ def _configure_nova(where: layout.Layout) -> None:
 
     # Nova looks for drivers below nova.virt only
     sys.modules['nova.virt.embedded'] = importlib.import_module(
-        'xloudclient.tests.cloud.drivers.compute'
+        f'xloudclient.tests.cloud.drivers.{DRIVERS[where.driver]}'
     )
     config.parse_args(sys.argv)
     log.setup(nova.conf.CONF, 'nova')
     opts.register_service_opts(nova.conf.CONF)
-    # nothing privileged is ever run, but the context must be there
+    # nothing privileged is ever run for the embedded driver, but the context
+    # must be there
     priv_context.init(root_helper=['false'])
+    if where.driver == 'libvirt':
+        _be_privileged('nova.privsep', 'sys_admin_pctxt')
     objects.register_all()
     os_brick.setup(nova.conf.CONF)
     os_vif.initialize()
     objects.Service.enable_min_version_cache()
     wsgi_app._setup_service(nova.conf.CONF.host, 'osapi_compute')
+
+
+def _configuration(where: layout.Layout, service: str) -> list[str]:
+    names = [f'{service}.conf']
+    if where.driver != 'embedded':
+        names.append(f'{service}-{where.driver}.conf')
+    paths = [str(where.path('etc', name)) for name in names]
+    return [word for path in paths for word in ('--config-file', path)]
+
+
+def _be_privileged(module: str, name: str) -> None:
+    """Let a service, and os-brick in it, do root's work itself.
+
+    With real guests it is root's; else it would start a daemon with sudo.
+    """
+    from os_brick import privileged
+
+    for context in (
+        getattr(importlib.import_module(module), name),
+        privileged.default,
+        privileged.brick_privsep_hide_output,
+    ):
+        context.set_client_mode(False)
 
 
 def _start_nova(binary: str, rpcapi: str) -> None:
@@ -148,11 +176,7 @@ def _start_nova(binary: str, rpcapi: str) -> None:
 def cinder(where: layout.Layout, serve: Serve) -> None:
     """Serve Cinder: API, scheduler and volume."""
     os.environ['OS_CINDER_DISABLE_EVENTLET_PATCHING'] = '1'
-    sys.argv = [
-        'cinder',
-        '--config-file',
-        str(where.path('etc', 'cinder.conf')),
-    ]
+    sys.argv = ['cinder', *_configuration(where, 'cinder')]
     from cinder import monkey_patch
 
     monkey_patch.patch(backend='threading')
@@ -164,6 +188,8 @@ def cinder(where: layout.Layout, serve: Serve) -> None:
     from oslo_privsep import priv_context
 
     priv_context.init(root_helper=['false'])
+    if where.driver == 'libvirt':
+        _be_privileged('cinder.privsep', 'sys_admin_pctxt')
     os_brick.setup(cfg.CONF)
     cfg.CONF.register_opt(volume.host_opt, group='files')
     # first, since the scheduler waits for the volume service's report

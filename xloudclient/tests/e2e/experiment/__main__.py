@@ -1,0 +1,153 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""``tools/e2e experiment``: run the trials that have no result yet."""
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+from xloudclient.tests.e2e.estate import Estate
+from xloudclient.tests.e2e.experiment import (
+    arms,
+    kinds,
+    page,
+    picture,
+    trial,
+)
+from xloudclient.tests.e2e.experiment.result import STORES, Result
+from xloudclient.tests.e2e.machine import GuestError, Machine
+
+PAGE = pathlib.Path('doc', 'source', 'user', 'real-machines.rst')
+RUNS = 5
+Key = tuple[str, int]
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog='tools/e2e experiment')
+    parser.add_argument(
+        '--runs', type=int, default=RUNS, help=f'of each arm ({RUNS})'
+    )
+    parser.add_argument('--arm', choices=[*arms.BY_NAME], action='append')
+    parser.add_argument(
+        '--results', type=pathlib.Path, default=_results(),
+        help='JSON lines; trials that are in it are not run again',
+    )  # fmt: skip
+    parser.add_argument(
+        '--page', type=pathlib.Path, default=PAGE,
+        help='where the page is written, and its picture beside it',
+    )  # fmt: skip
+    return parser.parse_args()
+
+
+def _results() -> pathlib.Path:
+    cache = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
+    return pathlib.Path(cache, 'xloudclient', 'experiment.jsonl')
+
+
+def read(path: pathlib.Path) -> dict[Key, Result]:
+    """Return the latest result of each trial."""
+    if not path.exists():
+        return {}
+    found = map(Result.of, map(json.loads, path.read_text().splitlines()))
+    return {(one.arm, one.run): one for one in found}
+
+
+def keep(path: pathlib.Path, result: Result) -> None:
+    """Append a result."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open('a', encoding='utf-8') as file:
+        file.write(json.dumps(dataclasses.asdict(result)) + '\n')
+
+
+def wanted(options: argparse.Namespace, kind: kinds.Kind) -> list[Key]:
+    """Return the trials to be run on a kind of server."""
+    known = read(options.results)
+    return [
+        (arm.name, run)
+        for run in range(1, options.runs + 1)
+        for arm in arms.ARMS
+        if arm.kind is kind
+        and run <= (arm.most or run)
+        and arm.name in (options.arm or arms.BY_NAME)
+        and ((arm.name, run) not in known or known[arm.name, run].note)
+    ]
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run what is wanted; one server at a time, and what is launched."""
+    if not any(wanted(options, kind) for kind in kinds.KINDS):
+        return
+    with Estate() as estate:
+        for kind in kinds.KINDS:
+            keys = wanted(options, kind)
+            if keys:
+                machine = kind.start(estate)
+                print(f'a server of kind {kind.name} is up', flush=True)
+                for name, number in keys:
+                    result = attempt(estate, machine, name, number)
+                    keep(options.results, result)
+                    say(result)
+                estate.delete(machine)
+
+
+def attempt(
+    estate: Estate, machine: Machine, name: str, number: int
+) -> Result:
+    """Run one trial; one that can't be judged is run again next time."""
+    try:
+        return trial.run(estate, machine, arms.BY_NAME[name], number)
+    except (
+        RuntimeError,
+        TimeoutError,
+        GuestError,
+        subprocess.TimeoutExpired,
+    ) as error:
+        return Result(name, number, note=str(error))
+
+
+def say(result: Result) -> None:
+    """Print how a trial went."""
+    if result.note:
+        print(f'NOTE  {result.arm} {result.run}: {result.note}', flush=True)
+        return
+    lost = {one: result.lost(one) for one in STORES if result.lost(one)}
+    print(
+        f'{"clean" if result.is_clean else "DIRTY"} {result.arm} '
+        f'{result.run}: lost {lost or "nothing"}, '
+        f'torn {result.torn or "nothing"}, '
+        f'replayed {result.replayed or "none"}, '
+        f'fsck {result.unclean or "clean"}, '
+        f'claimed {result.claimed or "-"} [{result.seconds} s]',
+        flush=True,
+    )
+
+
+def main() -> int:
+    """Return the exit status: 0 if our own snapshots were clean."""
+    options = _options()
+    run(options)
+    results = [*read(options.results).values()]
+    options.page.parent.mkdir(parents=True, exist_ok=True)
+    options.page.write_text(page.render(results), encoding='utf-8')
+    options.page.with_name(page.PICTURE).write_text(
+        picture.render(page.chosen(results)), encoding='utf-8'
+    )
+    return int(any(one.claimed and not one.is_clean for one in results))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

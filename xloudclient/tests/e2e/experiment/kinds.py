@@ -1,0 +1,114 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""The kinds of servers that are snapshotted, and what makes one ready."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from xloudclient.tests.e2e.estate import Estate
+from xloudclient.tests.e2e.machine import Machine
+
+AGENT = {'hw_qemu_guest_agent': 'yes'}
+#: Data disks: the device, its file system, and whose data it gets.
+DISKS = (
+    ('vdb', 'ext4', '/var/lib/mysql'),
+    ('vdc', 'xfs', '/var/lib/postgresql'),
+)
+BALLAST = '/var/tmp/ballast'
+#: The data is moved as it is, with owners and rights.
+MOVE = """
+mkfs.{type} -q /dev/{device}
+mount /dev/{device} /mnt
+cp -a {folder}/. /mnt/
+chown --reference={folder} /mnt
+chmod --reference={folder} /mnt
+umount /mnt
+mount /dev/{device} {folder}
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of server.
+
+    :param properties: of its image
+    :param has_data_disks: MariaDB and PostgreSQL have a volume each
+    :param ballast: mebibytes on its root disk that can't be compressed
+    :param has_hook: our freeze hook is installed
+    """
+
+    name: str
+    properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    is_volume_backed: bool = False
+    has_data_disks: bool = False
+    ballast: int = 0
+    has_hook: bool = False
+
+    @property
+    def disks(self) -> list[str]:
+        """What the judge is told of disks other than the root disk."""
+        if not self.has_data_disks:
+            return []
+        return [f'{device}:{folder}' for device, _, folder in DISKS]
+
+    def start(self, estate: Estate) -> Machine:
+        """Return a server of this kind with its databases up."""
+        machine = estate.machine(
+            f'{self.name}-server',
+            properties=dict(self.properties),
+            volume_backed=self.is_volume_backed,
+            data_volumes=len(DISKS) if self.has_data_disks else 0,
+        )
+        if self.has_data_disks:
+            for device, type_, folder in DISKS:
+                values = {'device': device, 'type': type_, 'folder': folder}
+                machine.run('set -e' + MOVE.format(**values))
+        if self.ballast:
+            machine.run(f'head -c {self.ballast}M /dev/urandom >{BALLAST}')
+        machine.run('databases start')
+        if self.has_hook:
+            install_hook(estate, machine)
+        return machine
+
+
+def install_hook(estate: Estate, machine: Machine) -> None:
+    """Have the guest agent call our quiescers.
+
+    :raises RuntimeError: it can't be installed
+    """
+    done = estate.openstack(
+        *('server', 'snapshot', 'hook', 'install', machine.server.name),
+        *machine.options,
+    )
+    if done.returncode:
+        raise RuntimeError(f'hook install: {done.stderr}')
+    # no systemd is there to do that
+    machine.run('pkill qemu-ga; sleep 1; qemu-ga --daemonize')
+
+
+IMAGE = Kind('image')
+WITH_AGENT = Kind('agent', AGENT)
+VOLUME = Kind('volume', is_volume_backed=True)
+DATA_VOLUMES = Kind('disks', has_data_disks=True)
+HOOKED = Kind('hooked', AGENT, has_hook=True)
+LARGE = Kind('large', AGENT, ballast=1000)
+LARGE_HOOKED = Kind('large-hooked', AGENT, ballast=1000, has_hook=True)
+KINDS = (
+    IMAGE,
+    WITH_AGENT,
+    HOOKED,
+    VOLUME,
+    DATA_VOLUMES,
+    LARGE,
+    LARGE_HOOKED,
+)

@@ -1,0 +1,194 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""The page of the documents that the results make."""
+
+import statistics
+from collections.abc import Sequence
+
+from xloudclient.tests.e2e.experiment import arms
+from xloudclient.tests.e2e.experiment.result import STORES, Result
+from xloudclient.tests.e2e.experiment.trial import WARM_UP_SECONDS
+
+PICTURE = 'real-machines.svg'
+COLUMNS = (
+    '',
+    'Runs',
+    'Lost rows',
+    'Damaged',
+    'Replayed',
+    'fsck',
+    'Blocked',
+    'Recorded as',
+)
+HEAD = """\
+..
+      Licensed under the Apache License, Version 2.0 (the "License"); you may
+      not use this file except in compliance with the License. You may obtain
+      a copy of the License at
+
+          http://www.apache.org/licenses/LICENSE-2.0
+
+      Unless required by applicable law or agreed to in writing, software
+      distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+      WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+      License for the specific language governing permissions and limitations
+      under the License.
+
+.. Written by tools/e2e experiment; change the words in
+   xloudclient/tests/e2e/experiment/page.py
+
+================
+On real machines
+================
+
+What a snapshot is worth shows when a server is launched from it. So databases
+were written to in real guests, these were snapshotted in several ways, and
+each snapshot was launched and examined from inside.
+
+.. contents::
+   :local:
+
+What came out
+=============
+"""
+READING = """
+*Lost rows* are those that the store had acknowledged before the position
+(below) and that are not in the snapshot: the median of the runs, and the most
+in parentheses. *Damaged* counts the runs in which ``CHECK TABLE`` or
+``pg_amcheck`` reported damage, rows were missing between others, or the file
+ended in something that was never written. *Replayed* counts the runs in which
+ext4 had to replay its journal, so was not at rest; *fsck* those in which
+``e2fsck -fn`` or ``xfs_repair -n`` complained. *Blocked* is the longest time
+that any store acknowledged nothing: the median.
+"""
+PICTURE_TEXT = """
+One run of each, in seconds:
+
+.. image:: real-machines.svg
+   :alt: When each store could be written to, around each kind of snapshot
+"""
+METHOD = """
+How it was done
+===============
+
+The cloud is the one of the functional tests with Nova's own libvirt driver.
+The guests are Debian 12 with MariaDB, PostgreSQL and Redis (with an
+append-only file) as Debian configures them. A program in the guest writes a
+row after the other to an InnoDB, an Aria and a MyISAM table, to PostgreSQL
+and to Redis, each on a connection of its own, and lines to a file that it
+never syncs, and remembers when each was acknowledged. It writes for
+{warm_up:.0f} seconds before each snapshot. The tables stay from run to run.
+
+What is done in each row of the table:
+
+{arms}
+
+The *position* is the number of acknowledged rows of each store at the moment
+from which one takes them to be in the snapshot: for ``server snapshot
+consistent``, when all locks are held; in the recipe, after its ``FLUSH
+TABLES``; without any lock, before the command is begun.
+
+The launched guest starts no database by itself. Its initial RAM disk runs
+``e2fsck -fn`` on the root disk before that is mounted; other disks are
+checked before they are mounted, but XFS afterwards: it replays its log after
+each freeze, by design, so a replay says nothing there. Then the databases are
+started, with MariaDB's automatic repair off, and the tables are checked and
+counted. That InnoDB reports crash recovery is no fault, and not looked at: a
+read lock does not close its files.
+
+.. important:: The guests' processors were emulated (QEMU's TCG, no KVM), on a
+   busy machine: they are ten times and more slower than real ones. Times show
+   what happens in which order. They are no measure of what to expect.
+
+``tools/e2e experiment`` does all this again. It needs root and about an hour.
+"""
+
+
+def render(results: Sequence[Result]) -> str:
+    """Return the page's text."""
+    return ''.join(
+        [
+            HEAD,
+            _table(results),
+            READING,
+            PICTURE_TEXT,
+            METHOD.format(warm_up=WARM_UP_SECONDS, arms=_meanings()),
+        ]
+    )
+
+
+def chosen(results: Sequence[Result]) -> list[Result]:
+    """Return the trials for the picture: the median of each arm."""
+    found = []
+    for arm in arms.ARMS:
+        mine = sorted(_of(results, arm.name), key=_longest_pause)
+        if mine:
+            found.append(mine[len(mine) // 2])
+    return found
+
+
+def _of(results: Sequence[Result], arm: str) -> list[Result]:
+    return [one for one in results if one.arm == arm and not one.note]
+
+
+def _longest_pause(result: Result) -> float:
+    return max(result.blocked(store) for store in STORES)
+
+
+def _meanings() -> str:
+    return '\n\n'.join(
+        f'``{arm.name}``\n   {arm.meaning}' for arm in arms.ARMS
+    )
+
+
+def _table(results: Sequence[Result]) -> str:
+    rows = [_row(arm.name, _of(results, arm.name)) for arm in arms.ARMS]
+    lines = ['', '.. list-table::', '   :header-rows: 1', '']
+    for row in (COLUMNS, *filter(None, rows)):
+        for index, cell in enumerate(row):
+            lines.append(f'   {"  -" if index else "* -"} {cell}'.rstrip())
+    return '\n'.join(lines) + '\n'
+
+
+def _row(name: str, results: Sequence[Result]) -> tuple[str, ...]:
+    """Return the cells of an arm; none if it was not run."""
+    if not results:
+        return ()
+    runs = len(results)
+    damaged = [one for one in results if one.torn]
+    tables = sorted({store for one in damaged for store in one.torn})
+    return (
+        f'``{name}``',
+        str(runs),
+        _losses(results),
+        _count(damaged, runs) + (f' ({", ".join(tables)})' if tables else ''),
+        _count([one for one in results if one.replayed], runs),
+        _count([one for one in results if one.unclean], runs),
+        f'{statistics.median(map(_longest_pause, results)):.1f} s',
+        ', '.join(sorted({one.claimed or '–' for one in results})),
+    )
+
+
+def _losses(results: Sequence[Result]) -> str:
+    found = []
+    for store in STORES:
+        rows = [one.lost(store) for one in results]
+        if any(rows):
+            found.append(
+                f'{store} {statistics.median(rows):.0f} ({max(rows)})'
+            )
+    return ', '.join(found) or 'none'
+
+
+def _count(bad: Sequence[Result], runs: int) -> str:
+    return f'{len(bad)} of {runs}' if bad else 'none'

@@ -1,0 +1,151 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""Nova and guests at their worst: nothing stays held, nothing is claimed that
+was not so.
+"""
+
+import contextlib
+import signal
+import subprocess
+import time
+
+from xloudclient.tests.e2e.base import LEASE_SECONDS, MachineTestCase
+
+AGENT = {'hw_qemu_guest_agent': 'yes'}
+REQUIRED = {**AGENT, 'os_require_quiesce': 'yes'}
+FREEZE = ('--quiesce', 'sync', '--quiesce', 'fsfreeze')
+
+
+class TestAgent(MachineTestCase):
+    """Nova has the guest agent freeze; this agent does not do its part."""
+
+    def test_a_hung_agent_hangs_nova_and_not_the_guest(self):
+        machine = self.place.machine('hung', properties=AGENT)
+        machine.run('databases mariadb')
+        machine.run('pkill -STOP qemu-ga')
+
+        ended = self.snapshot(
+            machine,
+            *('--quiesce', 'mysql', '--quiesce', 'sync'),
+            *('--max-freeze', '30s'),
+        )
+
+        self.assertEqual(7, ended.code, ended.stderr)
+        self.seconds_to_write(machine)
+        machine.run('mysql -e "CREATE DATABASE after_it"')
+        # Nova still waits for the agent, and goes on when that does
+        compute = self.estate.cloud.connection().compute
+        task = compute.get_server(machine.server.id).task_state
+        self.assertEqual('image_pending_upload', task)
+        machine.run('pkill -CONT qemu-ga')
+        self.await_idle(machine)
+        self.assertIn(self.recorded_class(ended.row), ('none', 'crash'))
+
+    def test_a_freeze_that_nova_skipped_is_not_claimed(self):
+        machine = self.place.machine('dead', properties=REQUIRED)
+        machine.run('pkill -KILL qemu-ga')
+
+        ended = self.snapshot(machine, '--wait')
+
+        # os_require_quiesce notwithstanding, Nova took it without a freeze
+        self.assertEqual('active', ended.row['Status'], ended.stderr)
+        self.assertEqual('crash', ended.row['Consistency'])
+        self.assertEqual('crash', self.recorded_class(ended.row))
+
+    def test_a_freeze_of_another_user_of_the_agent_is_left_to_them(self):
+        machine = self.place.machine('agent-frozen', properties=AGENT)
+        self.estate.virsh('domfsfreeze', machine.domain)
+        self.addCleanup(self._thaw, machine)
+
+        ended = self.snapshot(machine, '--quiesce', 'sync')
+
+        # Nova's own freeze failed, and so it did not thaw either
+        self.assertIn(ended.row.get('Consistency'), (None, 'crash'))
+        state = self.estate.virsh(
+            *('qemu-agent-command', machine.domain),
+            '{"execute": "guest-fsfreeze-status"}',
+        )
+        self.assertIn('frozen', state)
+        self._thaw(machine)
+        self.seconds_to_write(machine)
+
+    def _thaw(self, machine):
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self.estate.virsh('domfsthaw', machine.domain)
+
+
+class TestFreeze(MachineTestCase):
+    """Somebody else's freeze, Nova's slowness, and our own death."""
+
+    def test_a_freeze_that_is_not_ours_is_left_to_its_owner(self):
+        machine = self.place.machine('frozen')
+        machine.run('fsfreeze --freeze /')
+        self.addCleanup(machine.run, 'fsfreeze --unfreeze / || true')
+
+        ended = self.snapshot(machine, *FREEZE)
+
+        self.assertEqual(75, ended.code, ended.stderr)
+        # it is still frozen: this fails if we thawed it
+        machine.run('fsfreeze --unfreeze /')
+        self.seconds_to_write(machine)
+
+    def test_a_mirror_that_is_too_slow_does_not_hold_the_guest(self):
+        machine = self.place.machine('slow')
+        machine.run('head -c 300M /dev/urandom >/var/tmp/ballast; sync')
+        client = self.start(machine, *FREEZE, '--max-freeze', '20s')
+        self.await_event('requested')
+        self._slow_down(machine)
+
+        _, stderr = client.communicate(timeout=300)
+
+        self.assertEqual(7, client.returncode, stderr)
+        self.seconds_to_write(machine)
+        self._slow_down(machine, megabytes=0)
+        self.await_idle(machine)
+        [image] = self.estate.cloud.connection().image.images(
+            image_type='snapshot'
+        )
+        self.assertEqual('active', image.status)
+        row = {'Snapshot ID': image.id}
+        self.assertIn(self.recorded_class(row), ('none', 'crash'))
+
+    def _slow_down(self, machine, megabytes=1):
+        """Have the mirror copy this much a second; 0 is no limit."""
+
+        def is_done():
+            with contextlib.suppress(subprocess.CalledProcessError):
+                self.estate.slow_down(machine, megabytes)
+                return True
+            return False
+
+        self.estate.cloud.wait(is_done, 120, 'mirror')
+
+    def test_a_killed_client_holds_nothing_after_its_lease(self):
+        machine = self.place.machine('orphan')
+        client = self.start(machine, *FREEZE)
+        self.await_event('requesting')
+        client.send_signal(signal.SIGKILL)
+        killed = time.monotonic()
+
+        took = self.seconds_to_write(machine, seconds=4 * LEASE_SECONDS)
+
+        # ticks of the guest are late when it is emulated
+        self.assertLess(took, 2 * LEASE_SECONDS)
+        self.assertLess(time.monotonic() - killed, 3 * LEASE_SECONDS)
+        self.await_idle(machine)
+        found = self.estate.cloud.connection().image.images(
+            image_type='snapshot'
+        )
+        for image in found:
+            row = {'Snapshot ID': image.id}
+            self.assertEqual('none', self.recorded_class(row))

@@ -1,0 +1,94 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""What the experiment on real guests makes of what it saw."""
+
+from xml.etree import ElementTree
+
+import testtools
+
+from xloudclient.tests.e2e.experiment import page, picture
+from xloudclient.tests.e2e.experiment.result import STORES, Result
+
+
+def result(arm='nothing', store=None, disk=None, **more):
+    """A result in which all is well, but for one store or disk."""
+    well = {'last': 100, 'rows': 100, 'faults': []}
+    stores = {name: dict(well) for name in STORES}
+    stores['MyISAM'] |= store or {}
+    disks = {'vda': {'type': 'ext4', 'replayed': False, 'fsck': ''}}
+    disks['vda'] |= disk or {}
+    return Result(
+        arm,
+        1,
+        position=dict.fromkeys(STORES, 100),
+        events=[('begun', 10.0), ('requested', 12.0), ('over', 20.0)],
+        pauses={'MyISAM': [(2.0, 9.0), (13.0, 17.5)]},
+        stores=stores,
+        disks=disks,
+        **more,
+    )
+
+
+class TestResult(testtools.TestCase):
+    def test_all_that_was_acknowledged_is_there(self):
+        self.assertTrue(result().is_clean)
+
+    def test_rows_from_after_the_position_are_no_loss(self):
+        seen = result(store={'last': 103, 'rows': 103})
+        self.assertTrue(seen.is_clean)
+        self.assertEqual(3, seen.beyond('MyISAM'))
+
+    def test_rows_that_are_not_there_are_lost(self):
+        seen = result(store={'last': 60, 'rows': 60})
+        self.assertEqual(40, seen.lost('MyISAM'))
+        self.assertFalse(seen.is_clean)
+
+    def test_a_fault_is_damage(self):
+        seen = result(store={'faults': ['Corrupt']})
+        self.assertEqual(['MyISAM'], seen.torn)
+        self.assertFalse(seen.is_clean)
+
+    def test_a_journal_that_was_replayed_was_not_at_rest(self):
+        seen = result(disk={'replayed': True})
+        self.assertEqual(['vda'], seen.replayed)
+        self.assertFalse(seen.is_clean)
+
+    def test_xfs_replays_after_each_freeze(self):
+        seen = result(disk={'type': 'xfs', 'replayed': True})
+        self.assertTrue(seen.is_clean)
+
+    def test_what_fsck_says_counts(self):
+        self.assertFalse(result(disk={'fsck': 'wrong'}).is_clean)
+
+    def test_only_pauses_around_the_snapshot_count(self):
+        self.assertEqual(4.5, result().blocked('MyISAM'))
+        self.assertEqual(0.0, result().blocked('Redis'))
+
+
+class TestPage(testtools.TestCase):
+    def test_a_row_says_what_was_lost_and_damaged(self):
+        bad = result(store={'last': 60, 'rows': 60, 'faults': ['Corrupt']})
+        text = page.render([bad, result('consistent', claimed='application')])
+        self.assertIn('- MyISAM 40 (40)', text)
+        self.assertIn('- 1 of 1 (MyISAM)', text)
+        self.assertIn('- application', text)
+
+    def test_a_trial_without_a_verdict_is_left_out(self):
+        text = page.render([Result('nothing', 1, note='no boot')])
+        self.assertNotIn('* - ``nothing``', text)
+
+    def test_the_picture_is_an_image_of_each_arm(self):
+        chosen = page.chosen([result(), result('consistent')])
+        self.assertEqual(['nothing', 'consistent'], [a.arm for a in chosen])
+        root = ElementTree.fromstring(picture.render(chosen))
+        self.assertEqual('{http://www.w3.org/2000/svg}svg', root.tag)
