@@ -21,7 +21,7 @@ from xloudclient.tests.e2e.experiment.result import STORES, Result
 
 #: Seconds that are shown before the first event and after the release.
 MARGIN = 2.0
-LEFT, RIGHT, TOP = 96, 24, 28
+LEFT, RIGHT, TOP = 120, 24, 28
 WIDTH = 900
 BAR, ROW, PANEL = 7, 10, 116
 WRITING, BLOCKED, INK, FAINT = '#7fb069', '#c8553d', '#333333', '#888888'

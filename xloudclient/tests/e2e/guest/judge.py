@@ -111,7 +111,8 @@ def table(engine: str, faults: list[str]) -> Found:
     faults = [*faults]
     said = sql(f'CHECK TABLE {name}')[1]
     for line in said.splitlines():
-        kind, text = [*line.split('\t'), '', ''][2:4]
+        # an error of the client itself has no columns
+        _, _, kind, text = [*line.split('\t'), '', '', '', ''][:4]
         # a table that was open is marked so, and is whole nevertheless
         if kind not in ('status', 'warning', 'note') or (
             kind == 'status' and text != 'OK'
