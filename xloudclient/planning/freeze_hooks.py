@@ -41,6 +41,11 @@ from xloudclient.planning.wanted import catalogue
 
 #: Seconds to put the hook in its place and to restart the guest agent.
 SETUP_SECONDS = 60.0
+#: With a quiescer that fails, the agent would freeze nothing at all.
+UNABLE = (
+    'Nothing was changed in the guest. Install the hook again once that '
+    'works, or name with --quiesce what it is to hold.'
+)
 #: Options that hold until the next restart of a server.
 PASSING = ('pid',)
 
@@ -121,6 +126,8 @@ class FreezeHooks:
     def _do(self, look: Look) -> FreezeHook:
         if self.verb == 'install':
             chosen = self._chosen(look)
+            for one in chosen:
+                self._examine(look, one)
             max_freeze = self.planner.options.max_freeze
             return self._ask(
                 lambda: look.install_freeze_hook(
@@ -149,6 +156,25 @@ class FreezeHooks:
             )
             for one in auto.find(found, catalogue())
         )
+
+    def _examine(self, look: Look, quiescer: Quiescer) -> None:
+        """Ask one whether it could hold now; a user's own is not run.
+
+        :raises NotQuiesced: it could not; Busy: not now
+        """
+        if not quiescer.script or quiescer.gives is None:
+            return
+        limit = self.planner.options.hook_timeout
+        try:
+            self.patience.ask(
+                lambda: look.examine(quiescer, limit), limit + CALL_SECONDS
+            )
+        except NotQuiesced as failure:
+            raise NotQuiesced(str(failure), UNABLE) from failure
+        except (GuestLost, TimeoutError) as error:
+            raise NotQuiesced(
+                f'{quiescer.name} was not ready: {error}', UNABLE
+            ) from error
 
     def _ask(self, call: Any, seconds: float) -> Any:
         try:

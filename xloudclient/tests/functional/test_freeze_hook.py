@@ -234,6 +234,20 @@ class TestFreezeHook(FreezeHookTestCase):
         self.manage('remove')
         self.assertFalse(writer.is_blocked)
 
+    def test_what_could_not_hold_is_not_installed(self):
+        before = self.files()
+        self.manage('install', '--quiesce', 'postgresql', expect=3)
+        self.assertIn("postgresql can't quiesce", self.last.stderr)
+        self.assertIn('Nothing was changed', self.last.stderr)
+        # auto sees it, and it lets nobody in
+        options = self.guest.home / '.my.cnf'
+        text = options.read_text()
+        self.addCleanup(options.write_text, text)
+        options.write_text(text.replace('user=root', 'user=nobody'))
+        self.manage('install', expect=3)
+        self.assertIn("can't log in to MariaDB", self.last.stderr)
+        self.assertEqual(before, self.files())
+
     def test_a_hook_that_was_there_is_called_and_comes_back(self):
         own = f'{self.root}/own'
         self.script_in_guest(
