@@ -349,7 +349,7 @@ def _hook_row(row: Any) -> tuple[Any, ...]:
         str(row.state),
         columns.Words([one.name for one in hook.quiescers]),
         columns.Seconds(hook.cap) if is_there else None,
-        hook.agent if is_there else None,
+        hook.agent if is_there or hook.is_still_called else None,
         hook.last if is_there else None,
         row.reason,
     )

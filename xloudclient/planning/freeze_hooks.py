@@ -46,6 +46,12 @@ UNABLE = (
     'Nothing was changed in the guest. Install the hook again once that '
     'works, or name with --quiesce what it is to hold.'
 )
+STILL_CALLED = (
+    'the guest agent was not restarted since, and still calls what was '
+    'removed; that does nothing now. In the guest: systemctl restart '
+    'qemu-guest-agent; then, for the rest of it: openstack server snapshot '
+    'hook remove {}'
+)
 #: Options that hold until the next restart of a server.
 PASSING = ('pid',)
 
@@ -185,9 +191,13 @@ class FreezeHooks:
     def _doubt(
         self, target: Target, server: Mapping[str, Any], hook: FreezeHook
     ) -> str:
-        """Say why an installed hook would not be called; '' if it would."""
-        if self.verb == 'remove' or not hook.is_installed:
-            return ''
+        """Say why an installed hook would not be called; '' if it would.
+
+        Or why one that was removed still is.
+        """
+        if not hook.is_installed:
+            text = STILL_CALLED.format(target.id)
+            return text if hook.is_still_called else ''
         plan = Plan(target, '', '')
         if not hook.is_used:
             return printable('. '.join(witness.why_unused(plan, hook)))
