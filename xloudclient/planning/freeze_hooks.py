@@ -26,6 +26,7 @@ from xloudclient.consistency.errors import (
     ExitCode,
     Failure,
     GuestLost,
+    HostKeyUnknown,
     Misuse,
     NotQuiesced,
 )
@@ -99,22 +100,37 @@ class FreezeHooks:
         try:
             target = self.planner.cloud.servers.target(server)
             hook = self._in_guest(target, server)
+            if hook.is_closed:
+                raise Failure(*witness.CLOSED)
             reason = self._doubt(target, server, hook)
         except Misuse:
             raise
         except Failure as failure:
-            return _failed(name, failure)
+            return _failed(name, failure, self._exit_code(failure))
         except CloudError as error:
-            return _failed(name, Failure(str(error)))
+            return _failed(name, Failure(str(error)), ExitCode.FAILED)
         state = State.INSTALLED if hook.is_installed else State.ABSENT
         message = f'{name}: {reason}' if reason else ''
         return Row(name, state, hook, reason=reason, message=message)
+
+    def _exit_code(self, failure: Failure) -> ExitCode:
+        """Nothing is to be quiesced but by what is installed."""
+        is_3 = failure.exit_code is ExitCode.NOT_QUIESCED
+        is_key = isinstance(failure, HostKeyUnknown)
+        if is_3 and self.verb != 'install' and not is_key:
+            return ExitCode.FAILED
+        return failure.exit_code
 
     def _in_guest(
         self, target: Target, server: Mapping[str, Any]
     ) -> FreezeHook:
         if not target.state.is_writing:
-            raise NotQuiesced(f'the guest is {target.state}')
+            raise NotQuiesced(
+                f'the guest is {target.state}, so its freeze hook can be '
+                'neither changed nor seen',
+                f'When it runs: openstack server snapshot hook {self.verb} '
+                f'{target.id}',
+            )
         guest = self.planner.way_to(target, server)
         look = Look(guest)
         with contextlib.closing(look):
@@ -224,12 +240,12 @@ def check(quiescers: tuple[Quiescer, ...], by_agent: bool) -> None:
         )
 
 
-def _failed(name: str, failure: Failure) -> Row:
+def _failed(name: str, failure: Failure, exit_code: ExitCode) -> Row:
     text = f'{name}: {failure}. {failure.advice}'.strip()
     return Row(
         name,
         State.FAILED,
-        exit_code=failure.exit_code,
+        exit_code=exit_code,
         reason=printable(str(failure)),
         message=printable(text),
     )

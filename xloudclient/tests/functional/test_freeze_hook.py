@@ -256,6 +256,15 @@ class TestFreezeHook(FreezeHookTestCase):
         self.assertIn("can't log in to MariaDB", self.last.stderr)
         self.assertEqual(before, self.files())
 
+    def test_what_may_not_be_seen_is_not_said_to_be_absent(self):
+        place = self.root + freeze_hook.PLACE
+        self.guest.run('mkdir', '-p', place, check=True)
+        self.guest.run('chmod', '0', place, check=True)
+        row = self.manage('list', expect=1)
+        self.assertEqual('failed', row['Hook'])
+        self.assertIn('only root can see', self.last.stderr)
+        self.guest.run('rmdir', place, check=True)
+
     def test_a_hook_that_was_there_is_called_and_comes_back(self):
         own = f'{self.root}/own'
         self.script_in_guest(
