@@ -311,7 +311,9 @@ class InstallFreezeHook(FreezeHook):
         --quiesce agent. It needs root in the guest, qemu-guest-agent, and
         hw_qemu_guest_agent on the image that the server was booted from.
         An agent that systemd runs is restarted. Run it again to change what
-        is held, or for a new version."""
+        is held, or for a new version. Exit codes: 0 done, 1 failed, 2 usage,
+        3 it could not hold that, or there is no way to have it called
+        (nothing was changed), 75 try again later."""
     )
     example = 'openstack server snapshot hook install --quiesce mysql db'
     verb = 'install'
@@ -322,7 +324,8 @@ class RemoveFreezeHook(FreezeHook):
         """Take the guest agent's freeze hook out of one or more servers.
 
         The agent's configuration is as it was before; a hook that was there
-        before is called again."""
+        before is called again. Exit codes: 0 done, 1 failed, 2 usage, 3 the
+        host key is not known, 75 try again later."""
     )
     example = 'openstack server snapshot hook remove db'
     verb = 'remove'
@@ -333,7 +336,8 @@ class ListFreezeHooks(FreezeHook):
         """Tell which servers have the freeze hook, and what it holds.
 
         Agent says whether the guest agent calls it; Freezes counts its
-        freezes since boot."""
+        freezes since boot. Exit codes: 0 all could be seen, 1 not all, 2
+        usage, 3 a host key is not known."""
     )
     example = 'openstack server snapshot hook list db web'
     verb = 'list'
@@ -349,7 +353,7 @@ def _hook_row(row: Any) -> tuple[Any, ...]:
         str(row.state),
         columns.Words([one.name for one in hook.quiescers]),
         columns.Seconds(hook.cap) if is_there else None,
-        hook.agent if is_there else None,
+        hook.agent if is_there or hook.is_still_called else None,
         hook.last if is_there else None,
         row.reason,
     )

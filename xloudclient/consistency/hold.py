@@ -46,6 +46,7 @@ class Hold:
     :param remaining: seconds left before ``--max-freeze`` or ``--timeout``
         runs out; raises what is to be raised when they have
     :ivar agent_seconds: how long the freeze hook held in our place
+    :ivar was_early: it was released when the guest saw Nova's thaw
     :ivar strains: the holders that did not release when they were asked
     """
 
@@ -62,6 +63,7 @@ class Hold:
         self.hooks = Hooks(plan, world, remaining)
         self.began: float | None = None
         self.ended: float | None = None
+        self.was_early = False
         self._limit = 0.0
         self._remaining = remaining
 

@@ -25,6 +25,9 @@ from xloudclient.consistency.proof import Proof, prove, prove_idle
 from xloudclient.consistency.settling import Settling
 from xloudclient.consistency.taking import Taking
 
+#: No longer than the freeze hook makes it, so not to predict the next one by.
+EARLY = "released when the guest saw Nova's thaw"
+
 
 class Judging:
     """Judges one run, once everything is released."""
@@ -48,13 +51,15 @@ class Judging:
         """Tell the class that was proven.
 
         A release that went wrong is told of, too: it made the hold longer
-        than the next one is to be predicted.
+        than the next one is to be predicted; and an early one, shorter.
         """
         proof = self._prove()
-        if proof.reason or not self.hold.strains:
-            return proof
-        what = '; '.join(self.hold.strains)
-        return dataclasses.replace(proof, reason=f'at the release: {what}')
+        reasons = [proof.reason] if proof.reason else []
+        if self.hold.strains and not reasons:
+            reasons.append(f'at the release: {"; ".join(self.hold.strains)}')
+        if self.hold.was_early:
+            reasons.append(EARLY)
+        return dataclasses.replace(proof, reason='; '.join(reasons))
 
     def _prove(self) -> Proof:
         state = self.plan.target.state

@@ -177,8 +177,9 @@ class Plan:
     """Everything one run on one server is asked to do.
 
     :param by_agent: the freeze hook in the guest holds, when Nova calls it
-    :param is_auto: the quiescers are chosen from ``catalogue`` by what runs
-        in the guest
+    :param is_auto: the quiescers are still to be chosen, by what runs in the
+        guest
+    :param catalogue: what auto chooses from, or has; else empty
     :param required: the lowest class that counts as success
     :param group_id: of the servers that are captured at one point in time,
         all or nothing; empty for one that is captured alone
@@ -215,6 +216,18 @@ class Plan:
         if self.target.kind is Kind.VOLUME or self.with_data_volumes:
             return self.target.volumes
         return ()
+
+    @property
+    def words(self) -> list[str]:
+        """The values of ``--quiesce`` that ask for the same once more.
+
+        What auto chose holds until the next restart (a PID is in it).
+        """
+        if self.catalogue:
+            return ['auto']
+        if self.by_agent:
+            return ['agent']
+        return [one.word for one in self.quiescers]
 
     @property
     def needs_guest(self) -> bool:

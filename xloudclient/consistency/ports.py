@@ -127,7 +127,8 @@ class FreezeHook:
     :param quiescers: what it holds, in order
     :param cap: seconds after which it releases whatever happens
     :param agent: whether the agent calls it: ``used``; ``absent`` (there is
-        no agent), ``stale`` (it was started before), ``other <hook>``
+        no agent), ``stale`` (it was started before, and if none is installed:
+        it still calls what was removed), ``other <hook>``
     :param last: the number of the last freeze
     :param freezes: those that were asked for
     """
@@ -143,6 +144,11 @@ class FreezeHook:
     @property
     def is_used(self) -> bool:
         return self.is_installed and self.agent == 'used'
+
+    @property
+    def is_still_called(self) -> bool:
+        """Whether the agent that runs calls what was removed."""
+        return not self.is_installed and self.agent == 'stale'
 
 
 class HookState(enum.StrEnum):

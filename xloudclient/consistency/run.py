@@ -147,6 +147,7 @@ class Run:
         if self.hold.is_holding and self.witness.is_past():
             self.hold.verify()
             self.hold.release()
+            self.hold.was_early = True
 
     def _prepare(self) -> None:
         self._remaining()

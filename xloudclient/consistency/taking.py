@@ -88,7 +88,7 @@ class Taking:
             'request',
             name=name,
             volumes=[volume.id for volume in self.plan.captured_volumes],
-            quiesce=[one.word for one in self.plan.quiescers],
+            quiesce=self.plan.words,
         )
         self.world.reporter.step('requesting', name=name)
         self.progress.is_unsure = True

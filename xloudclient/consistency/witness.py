@@ -62,6 +62,10 @@ NOT_UPLOADED = (
     'no compute host was seen to upload the disk, so the freeze that the '
     "guest saw may not have been Nova's"
 )
+CLOSED = (
+    'only root can see the freeze hook in this guest',
+    'Let that account use sudo without a password.',
+)
 OF_VOLUMES = (
     'of a volume-backed server the thaw does not prove that its volumes were '
     'captured before'
@@ -251,10 +255,7 @@ def refuse(plan: Plan, hook: FreezeHook) -> None:
     """
     name = plan.target.id
     if hook.is_closed:
-        raise NotQuiesced(
-            'only root can see the freeze hook in this guest',
-            'Let that account use sudo without a password.',
-        )
+        raise NotQuiesced(*CLOSED)
     if not hook.is_installed:
         raise NotQuiesced(
             'there is no freeze hook in this guest',

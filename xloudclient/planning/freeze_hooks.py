@@ -26,6 +26,7 @@ from xloudclient.consistency.errors import (
     ExitCode,
     Failure,
     GuestLost,
+    HostKeyUnknown,
     Misuse,
     NotQuiesced,
 )
@@ -41,6 +42,17 @@ from xloudclient.planning.wanted import catalogue
 
 #: Seconds to put the hook in its place and to restart the guest agent.
 SETUP_SECONDS = 60.0
+#: With a quiescer that fails, the agent would freeze nothing at all.
+UNABLE = (
+    'Nothing was changed in the guest. Install the hook again once that '
+    'works, or name with --quiesce what it is to hold.'
+)
+STILL_CALLED = (
+    'the guest agent was not restarted since, and still calls what was '
+    'removed; that does nothing now. In the guest: systemctl restart '
+    'qemu-guest-agent; then, for the rest of it: openstack server snapshot '
+    'hook remove {}'
+)
 #: Options that hold until the next restart of a server.
 PASSING = ('pid',)
 
@@ -88,22 +100,37 @@ class FreezeHooks:
         try:
             target = self.planner.cloud.servers.target(server)
             hook = self._in_guest(target, server)
+            if hook.is_closed:
+                raise Failure(*witness.CLOSED)
             reason = self._doubt(target, server, hook)
         except Misuse:
             raise
         except Failure as failure:
-            return _failed(name, failure)
+            return _failed(name, failure, self._exit_code(failure))
         except CloudError as error:
-            return _failed(name, Failure(str(error)))
+            return _failed(name, Failure(str(error)), ExitCode.FAILED)
         state = State.INSTALLED if hook.is_installed else State.ABSENT
         message = f'{name}: {reason}' if reason else ''
         return Row(name, state, hook, reason=reason, message=message)
+
+    def _exit_code(self, failure: Failure) -> ExitCode:
+        """Nothing is to be quiesced but by what is installed."""
+        is_3 = failure.exit_code is ExitCode.NOT_QUIESCED
+        is_key = isinstance(failure, HostKeyUnknown)
+        if is_3 and self.verb != 'install' and not is_key:
+            return ExitCode.FAILED
+        return failure.exit_code
 
     def _in_guest(
         self, target: Target, server: Mapping[str, Any]
     ) -> FreezeHook:
         if not target.state.is_writing:
-            raise NotQuiesced(f'the guest is {target.state}')
+            raise NotQuiesced(
+                f'the guest is {target.state}, so its freeze hook can be '
+                'neither changed nor seen',
+                f'When it runs: openstack server snapshot hook {self.verb} '
+                f'{target.id}',
+            )
         guest = self.planner.way_to(target, server)
         look = Look(guest)
         with contextlib.closing(look):
@@ -121,6 +148,8 @@ class FreezeHooks:
     def _do(self, look: Look) -> FreezeHook:
         if self.verb == 'install':
             chosen = self._chosen(look)
+            for one in chosen:
+                self._examine(look, one)
             max_freeze = self.planner.options.max_freeze
             return self._ask(
                 lambda: look.install_freeze_hook(
@@ -150,6 +179,25 @@ class FreezeHooks:
             for one in auto.find(found, catalogue())
         )
 
+    def _examine(self, look: Look, quiescer: Quiescer) -> None:
+        """Ask one whether it could hold now; a user's own is not run.
+
+        :raises NotQuiesced: it could not; Busy: not now
+        """
+        if not quiescer.script or quiescer.gives is None:
+            return
+        limit = self.planner.options.hook_timeout
+        try:
+            self.patience.ask(
+                lambda: look.examine(quiescer, limit), limit + CALL_SECONDS
+            )
+        except NotQuiesced as failure:
+            raise NotQuiesced(str(failure), UNABLE) from failure
+        except (GuestLost, TimeoutError) as error:
+            raise NotQuiesced(
+                f'{quiescer.name} was not ready: {error}', UNABLE
+            ) from error
+
     def _ask(self, call: Any, seconds: float) -> Any:
         try:
             return self.patience.ask(call, seconds + 1)
@@ -159,9 +207,13 @@ class FreezeHooks:
     def _doubt(
         self, target: Target, server: Mapping[str, Any], hook: FreezeHook
     ) -> str:
-        """Say why an installed hook would not be called; '' if it would."""
-        if self.verb == 'remove' or not hook.is_installed:
-            return ''
+        """Say why an installed hook would not be called; '' if it would.
+
+        Or why one that was removed still is.
+        """
+        if not hook.is_installed:
+            text = STILL_CALLED.format(target.id)
+            return text if hook.is_still_called else ''
         plan = Plan(target, '', '')
         if not hook.is_used:
             return printable('. '.join(witness.why_unused(plan, hook)))
@@ -188,12 +240,12 @@ def check(quiescers: tuple[Quiescer, ...], by_agent: bool) -> None:
         )
 
 
-def _failed(name: str, failure: Failure) -> Row:
+def _failed(name: str, failure: Failure, exit_code: ExitCode) -> Row:
     text = f'{name}: {failure}. {failure.advice}'.strip()
     return Row(
         name,
         State.FAILED,
-        exit_code=failure.exit_code,
+        exit_code=exit_code,
         reason=printable(str(failure)),
         message=printable(text),
     )

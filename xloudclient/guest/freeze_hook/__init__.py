@@ -15,7 +15,7 @@
 
 ``hook.sh`` is the hook, ``setup.sh`` installs it, removes it and tells of it;
 both run in the guest. What a hold there left written is read by
-:mod:`.record`, and judged by :mod:`xloudclient.consistency.agent`.
+:mod:`.record`, and judged by :mod:`xloudclient.consistency.witness`.
 """
 
 import secrets
@@ -67,7 +67,7 @@ def installation(
     :raises Misuse: that can't be
     """
     if len(chosen) >= MOST_HOLDERS:
-        raise Misuse(f'a hook takes less than {MOST_HOLDERS} quiescers')
+        raise Misuse(f'a hook holds at most {MOST_HOLDERS - 1} quiescers')
     nonce = secrets.token_hex(8)
     holders = [watch(), *chosen]
     settings: Mapping[str, str | int] = {

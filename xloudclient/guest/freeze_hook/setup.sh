@@ -16,7 +16,8 @@
 #           a failed hold does not keep the agent from freezing; the record tells of it all the same.
 #
 # What it prints, one fact a line: absent, closed (not for this account) or installed, holder NAME OPTIONS, cap SECONDS,
-# agent used|absent|stale|other WHAT, last N, record N and the record's lines up to `end`.
+# agent used|absent|stale|other WHAT, last N, record N and the record's lines up to `end`. After absent: agent stale, if
+# the agent that runs still calls what was removed. For that a hook is left that does nothing, beside the file `removed`.
 
 set -f
 LC_ALL=C
@@ -115,6 +116,8 @@ install() {
     [ -n "$AGENT" ] || command -v qemu-ga >/dev/null || [ -x "$root/usr/bin/qemu-ga" ] ||
         fail 'there is no guest agent in this guest: install the package qemu-guest-agent'
     find_runner
+    loaded=''
+    read -r loaded 2>/dev/null <"$place/removed"
     abandon
     copy
     if [ -n "$RUNNER" ]; then
@@ -130,7 +133,7 @@ install() {
 # copy: puts the files into their folder, which is whole at any time. What was there before us is kept.
 copy() {
     mkdir -p "${place%/*}" && rm -rf "$place.new" && (umask 077; mkdir "$place.new") || fail "can't write in ${place%/*}"
-    for file in original written previous stale made; do
+    [ -e "$place/removed" ] || for file in original written previous stale made; do
         [ ! -e "$place/$file" ] || cp -p "$place/$file" "$place.new" || fail "can't write in $place.new"
     done
     set +f
@@ -138,6 +141,10 @@ copy() {
     set -f
     chmod 700 "$place.new/hook"
     ! read -r before 2>/dev/null <"$place/previous" || printf 'previous %s\n' "$before" >>"$place.new/settings"
+    put_in_place
+}
+
+put_in_place() {
     [ ! -e "$place" ] || mv "$place" "$place.old"
     mv "$place.new" "$place" || fail "can't write $place"
     rm -rf "$place.old"
@@ -173,10 +180,10 @@ drop_key() {
     restart_agent
 }
 
-# An agent that was started before the key was changed goes on as it is.
+# An agent that was started before the key was changed goes on as it is: with nothing, or with what was removed before.
 restart_agent() {
     [ -n "$AGENT" ] || return 0
-    [ ! -d "$place" ] || printf '%s\n' "$STAMP" >"$place/stale"
+    [ "$loaded" = "$STAMP" ] || printf '%s\n' "$STAMP" >"$place/stale"
     [ -z "$root" ] && [ -d /run/systemd/system ] || return 0
     systemctl try-restart qemu-guest-agent.service
     # It is looked for next, and may not be itself yet.
@@ -184,13 +191,15 @@ restart_agent() {
 } </dev/null >/dev/null 2>&1
 
 abandon() {
-    [ ! -x "$hook" ] || "$hook" abandon </dev/null >/dev/null 2>&1
+    [ ! -x "$hook" ] || [ -e "$place/removed" ] || "$hook" abandon </dev/null >/dev/null 2>&1
 }
 
 remove() {
     [ -e "$place" ] || return 0
     [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail 'only root can remove a freeze hook: sudo needs a password there'
     find_agent
+    loaded=''
+    ! is_calling || loaded=$STAMP
     abandon
     find_home
     set +f
@@ -200,9 +209,40 @@ remove() {
     set -f
     drop_key
     [ -z "$home" ] || rm -rf "$home/agent"
+    find_agent
+    if [ -n "$loaded" ] && [ "$loaded" = "$STAMP" ]; then
+        leave_nothing_to_do
+        return
+    fi
     rm -rf "$place" "$place.new" "$place.old" || fail "can't remove $place"
     rmdir "${place%/*}" 2>/dev/null
     true
+}
+
+# is_calling: whether the agent that runs has read that it is to call our hook.
+is_calling() {
+    [ -n "$AGENT" ] || return 1
+    stamp=''
+    if read -r stamp 2>/dev/null <"$place/removed"; then
+        [ "$stamp" = "$STAMP" ]
+        return
+    fi
+    read -r stamp 2>/dev/null <"$place/stale"
+    [ "$stamp" != "$STAMP" ] && [ "${NAMED:-$hook}" = "$hook" ] && [ "$(named_by_key)" = "$hook" ]
+}
+
+# leave_nothing_to_do: what an agent that was not restarted goes on to call. If it were gone, that agent would not freeze.
+leave_nothing_to_do() {
+    rm -rf "$place.new" && (umask 077; mkdir "$place.new") || fail "can't write in ${place%/*}"
+    [ ! -e "$place/previous" ] || cp -p "$place/previous" "$place.new" || fail "can't write in $place.new"
+    printf '%s\n' "$STAMP" >"$place.new/removed" && cat >"$place.new/hook" <<'END' || fail "can't write in $place.new"
+#!/bin/sh
+# The freeze hook was removed, and the guest agent was not restarted since. It calls this, and what it had before.
+read -r previous 2>/dev/null <"${0%/*}/previous" && [ -x "$previous" ] || exit 0
+exec "$previous" "$@"
+END
+    chmod 700 "$place.new/hook"
+    put_in_place
 }
 
 # Sets home, where the hook keeps its records.
@@ -221,9 +261,14 @@ status() {
         if [ -e "$place" ]; then echo closed; else echo absent; fi
         return
     fi
+    find_agent
+    if [ -e "$place/removed" ]; then
+        echo absent
+        ! is_calling || echo agent stale
+        return
+    fi
     echo installed
     grep -e '^holder ' -e '^cap' "$place/settings"
-    find_agent
     tell_agent
     find_home
     [ -z "$expect" ] || true >agent-expected

@@ -174,6 +174,14 @@ class TestFreezeHook(FreezeHookTestCase):
         self.assertEqual('used', row['Agent'])
         row = self.manage('remove')
         self.assertEqual('not installed', row['Hook'])
+        # the agent that runs would freeze nothing if it were gone
+        self.assertEqual('stale', row['Agent'])
+        self.assertIn('systemctl restart', self.last.stderr)
+        self.by_hand('freeze')
+        self.by_hand('thaw')
+        self.stop_agent()
+        self.start_agent()
+        self.assertIsNone(self.manage('remove')['Agent'])
         self.assertEqual(before, self.files())
         self.manage('remove')
         self.consistent('--quiesce', 'agent', expect=3)
@@ -233,6 +241,29 @@ class TestFreezeHook(FreezeHookTestCase):
         self.by_hand('thaw')
         self.manage('remove')
         self.assertFalse(writer.is_blocked)
+
+    def test_what_could_not_hold_is_not_installed(self):
+        before = self.files()
+        self.manage('install', '--quiesce', 'postgresql', expect=3)
+        self.assertIn("postgresql can't quiesce", self.last.stderr)
+        self.assertIn('Nothing was changed', self.last.stderr)
+        # auto sees it, and it lets nobody in
+        options = self.guest.home / '.my.cnf'
+        text = options.read_text()
+        self.addCleanup(options.write_text, text)
+        options.write_text(text.replace('user=root', 'user=nobody'))
+        self.manage('install', expect=3)
+        self.assertIn("can't log in to MariaDB", self.last.stderr)
+        self.assertEqual(before, self.files())
+
+    def test_what_may_not_be_seen_is_not_said_to_be_absent(self):
+        place = self.root + freeze_hook.PLACE
+        self.guest.run('mkdir', '-p', place, check=True)
+        self.guest.run('chmod', '0', place, check=True)
+        row = self.manage('list', expect=1)
+        self.assertEqual('failed', row['Hook'])
+        self.assertIn('only root can see', self.last.stderr)
+        self.guest.run('rmdir', place, check=True)
 
     def test_a_hook_that_was_there_is_called_and_comes_back(self):
         own = f'{self.root}/own'

@@ -71,6 +71,7 @@ class TestAgent(test_quiescers_fsfreeze.MountsTestCase):
                 *freeze_hook.setup_words(verb, **more),
             ],
             cwd=folder.path,
+            env={**os.environ, 'PATH': f'{self.root}:{os.environ["PATH"]}'},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -91,8 +92,13 @@ class TestAgent(test_quiescers_fsfreeze.MountsTestCase):
             stdin=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        self.addCleanup(process.wait)
-        self.addCleanup(process.terminate)
+        self.addCleanup(process.wait, 10)
+        self.addCleanup(process.kill)
+        self.process = process
+        # other tests' agents are none of this guest's
+        with open(os.path.join(self.root, 'ps'), 'w') as file:
+            os.fchmod(file.fileno(), 0o755)
+            file.write(f'#!/bin/sh\necho {process.pid}\n')
         quiescer_hook.wait_for(lambda: os.path.exists(place))
         self.agent = socket.socket(socket.AF_UNIX)
         self.addCleanup(self.agent.close)
@@ -136,6 +142,13 @@ class TestAgent(test_quiescers_fsfreeze.MountsTestCase):
         self.assertFalse(one.is_held)
         self.assertTrue(one.is_over)
         self.assertIn('not today', one.testimonies[-1].held)
+
+        # the agent that runs goes on to call it
+        self.assertEqual('stale', self.set_up('remove').agent)
+        self.assertEqual({'return': 1}, self.freeze())
+        self.assertEqual({'return': 1}, self.ask('guest-fsfreeze-thaw'))
+        self.process.kill()
+        self.process.wait(10)
         self.set_up('remove')
         self.assertEqual([], os.listdir(os.path.join(self.root, 'etc')))
         library = os.path.join(self.root, 'usr/local/lib')

@@ -137,6 +137,12 @@ class TestGoodRuns(testtools.TestCase):
             ['sync', 'pair,file=/script,pre=freeze'],
             lines['request']['quiesce'],
         )
+        for changes, expected in (
+            ({'by_agent': True, 'quiescers': ()}, ['agent']),
+            # which has made a plan with the PIDs of now
+            ({'catalogue': {'sync': pair}}, ['auto']),
+        ):
+            self.assertEqual(expected, fakes.plan(**changes).words)
 
     def test_a_lock_that_was_not_had_is_not_said_to_have_been_held(self):
         outcome = run(fakes.World({'hold:mysql': End.BADLY}))

@@ -17,6 +17,7 @@ import dataclasses
 
 import testtools
 
+from xloudclient.consistency import evidence
 from xloudclient.consistency.errors import ExitCode
 from xloudclient.consistency.outcome import Status
 from xloudclient.consistency.plan import (
@@ -194,6 +195,14 @@ class TestEarlyRelease(WitnessTestCase):
         log = self.world.log
         self.assertEqual(1, log.count('verify'))
         self.assertLess(log.index('verify'), log.index('release'))
+
+    def test_the_next_hold_is_not_predicted_from_a_short_one(self):
+        self.looks_held(recorded(GOOD))
+        reason = self.world.recorded['xloud_reason']
+        self.assertIn("saw Nova's thaw", reason)
+        self.assertNotIn(reason, evidence.AS_PLANNED)
+        self.looks_held(recorded())
+        self.assertEqual('', self.world.recorded['xloud_reason'])
 
     def test_what_may_be_another_freeze_releases_nothing(self):
         unseen = dataclasses.replace(SEEN, held='not seen')
