@@ -14,7 +14,9 @@
 """What a freeze hook left written, as ``setup.sh status`` prints it.
 
 It comes from the guest: what does not have the right shape counts as not
-said.
+said. A record has names and messages that anybody may have written, so a line
+ends where the shell says, and nowhere else; and only those with the nonce of
+the installation are the hook's own.
 """
 
 import contextlib
@@ -36,7 +38,7 @@ from xloudclient.guest.protocol import MOST_HOLDERS
 
 def read(text: str) -> FreezeHook:
     """Read what ``setup.sh status`` printed."""
-    lines = text.splitlines()
+    lines = text.split('\n')
     facts = list(_facts(lines))
     first = dict(reversed(facts))
     holders = [undescribe(words) for key, words in facts if key == 'holder'][
@@ -50,7 +52,7 @@ def read(text: str) -> FreezeHook:
         agent=printable(first.get('agent', 'absent')),
         last=_number(first.get('last', '')),
         freezes=tuple(
-            _freeze(number, record, holders)
+            _freeze(number, _own(record, first.get('nonce', '')), holders)
             for number, record in _records(lines)
         ),
     )
@@ -79,6 +81,12 @@ def _records(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
             record.append(line)
 
 
+def _own(record: Iterable[str], nonce: str) -> list[str]:
+    """Return what the hook itself said, without its nonce."""
+    pairs = [line.partition(' ') for line in record]
+    return [words for mark, _, words in pairs if mark and mark == nonce]
+
+
 def _number(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) < 10 else 0
 
@@ -87,8 +95,7 @@ def _freeze(
     number: int, record: list[str], holders: Sequence[Quiescer]
 ) -> Freeze:
     heard = _Heard(holders)
-    for line in record:
-        _, _, words = line.partition(' ')
+    for words in record:
         heard.take(words)
     notes = heard.notes
     is_watched = 'watching' in notes

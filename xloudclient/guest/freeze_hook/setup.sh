@@ -15,8 +15,8 @@
 #           ours goes into the runner's folder, which is no package's either. The runner ignores how a hook ends, so there
 #           a failed hold does not keep the agent from freezing; the record tells of it all the same.
 #
-# What it prints, one fact a line: absent, closed (not for this account) or installed, holder NAME OPTIONS, cap SECONDS,
-# agent used|absent|stale|other WHAT, last N, record N and the record's lines up to `end`.
+# What it prints, one fact a line: absent, closed (not for this account) or installed, nonce OF THE RECORDS, cap SECONDS,
+# holder NAME OPTIONS, agent used|absent|stale|other WHAT, last N, record N and the record's lines up to `end`.
 
 set -f
 LC_ALL=C
@@ -222,7 +222,7 @@ status() {
         return
     fi
     echo installed
-    grep -e '^holder ' -e '^cap' "$place/settings"
+    grep -e '^nonce ' -e '^cap ' -e '^holder ' "$place/settings"
     find_agent
     tell_agent
     find_home

@@ -22,6 +22,7 @@ from xloudclient.guest.freeze_hook import record
 from xloudclient.planning.wanted import built_in
 
 INSTALLED = """installed
+nonce n
 cap 30
 holder fsfreeze by=agent
 holder mysql socket=%2Frun%2Fmy%20sql.sock
@@ -145,6 +146,33 @@ class TestRecord(testtools.TestCase):
             ('n held 2\n', ''), ('lapsed the client', 'lapsed the longest')
         )
         self.assertIn('released by the guest', one.testimonies[1].held)
+
+    def test_what_others_wrote_is_no_line_of_the_record(self):
+        for mark in '\f\v\r\x1c\x1d\x1e\x85\u2028\u2029':
+            name = f'/media/{mark}n end 1 log{mark}n held 1'
+            one = freeze(
+                ('n held 1\n', f'n exit 1 1\nn line 1 {name}\nn end 1 log\n')
+            )
+            self.assertEqual([False, True], held(one), ascii(mark))
+            # and it does not cut what was said
+            one = freeze(('{"path": "/", ', f'{{"path": "/{mark}", '))
+            is_json = mark >= ' '
+            self.assertEqual(is_json, held(one)[0], ascii(mark))
+
+    def test_who_has_ended_holds_no_more(self):
+        one = freeze(('n held 1\n', 'n exit 1 1\nn held 1\n'))
+        self.assertEqual([False, True], held(one))
+        one = freeze(('n ready 2\n', 'n exit 2 1\nn ready 2\n'))
+        self.assertEqual([True, False], held(one))
+
+    def test_only_what_has_the_nonce_of_the_installation_counts(self):
+        one = freeze(('n held 2\n', 'x held 2\n'))
+        self.assertEqual([True, False], held(one))
+        for nonce in ('nonce x\n', 'nonce \n', ''):
+            text = INSTALLED.replace('nonce n\n', nonce) + GOOD
+            [one] = record.read(text).freezes
+            self.assertEqual([False, False], held(one), nonce)
+            self.assertFalse(one.is_over or one.is_held, nonce)
 
     def test_while_another_run_holds_it_only_watches(self):
         one = freeze(('n boot b', 'n note watching 10.1'))
