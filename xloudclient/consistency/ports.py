@@ -100,6 +100,20 @@ class Testimony:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Released:
+    """What became of one holder.
+
+    :param is_free: it is known that nothing of it is held any more
+    :param was_held: it was still holding when it was asked to release
+    """
+
+    name: str
+    is_free: bool
+    was_held: bool = True
+    reason: str = ''
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Freeze:
     """One call of the freeze hook by the guest agent, as it was recorded.
 
@@ -109,6 +123,8 @@ class Freeze:
     :param is_over: released, after the thaw or since it could not hold
     :param seconds: from the first lock requested to the last one released
     :param testimonies: the first one is on the agent's own freeze
+    :param released: what became of each holder that was started, as far as
+        it is over; the watch on the agent's own freeze holds nothing
     """
 
     number: int
@@ -117,6 +133,7 @@ class Freeze:
     is_over: bool = False
     seconds: float | None = None
     testimonies: tuple[Testimony, ...] = ()
+    released: tuple[Released, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -162,20 +179,6 @@ class HookOutcome:
     state: HookState
     reason: str = ''
     seconds: float = 0.0
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Released:
-    """What became of one holder.
-
-    :param is_free: it is known that nothing of it is held any more
-    :param was_held: it was still holding when it was asked to release
-    """
-
-    name: str
-    is_free: bool
-    was_held: bool = True
-    reason: str = ''
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -32,9 +32,14 @@ be told apart: a cold snapshot, or one of a server whose image lacks
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from xloudclient.consistency.errors import GuestLost, NotQuiesced
+from xloudclient.consistency.errors import (
+    Failure,
+    GuestLost,
+    NotQuiesced,
+    ReleaseFailed,
+)
 from xloudclient.consistency.hold import Hold
 from xloudclient.consistency.outcome import Progress
 from xloudclient.consistency.plan import Kind, Plan
@@ -180,6 +185,7 @@ class Witness:
                 f'the record of the freeze hook could not be read: {error}'
             )
             return
+        self.hold.problems += not_released(self.plan, freezes)
         if len(freezes) > 1 or (was_early and not freezes):
             self.hold.lapses.append(
                 f'the record has {len(freezes)} freezes by the guest agent '
@@ -278,6 +284,26 @@ def why_unused(plan: Plan, hook: FreezeHook) -> tuple[str, str]:
         'Install it again: openstack server snapshot hook install '
         f'{plan.target.id}',
     )
+
+
+def not_released(plan: Plan, freezes: Sequence[Freeze]) -> list[Failure]:
+    """Say what the hook was not seen to release, if there is anything."""
+    stuck = [
+        f'{one.name} ({one.reason})'
+        for freeze in freezes
+        for one in freeze.released
+        if not one.is_free
+    ]
+    if not stuck:
+        return []
+    return [
+        ReleaseFailed(
+            'AN APPLICATION MAY STILL BE BLOCKED: could not see that the '
+            f'freeze hook released it: {", ".join(stuck)}',
+            'Log in and check, or run: openstack server reboot --hard '
+            f'{plan.target.id}',
+        )
+    ]
 
 
 def _was_frozen(freeze: Freeze) -> bool:

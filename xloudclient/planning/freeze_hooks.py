@@ -163,6 +163,8 @@ class FreezeHooks:
         if self.verb == 'remove' or not hook.is_installed:
             return ''
         plan = Plan(target, '', '')
+        for problem in witness.not_released(plan, hook.freezes[-1:]):
+            return printable(f'{problem}. {problem.advice}')
         if not hook.is_used:
             return printable('. '.join(witness.why_unused(plan, hook)))
         if target.kind is Kind.VOLUME:

@@ -20,6 +20,7 @@ the installation are the hook's own.
 """
 
 import contextlib
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 from xloudclient.consistency.plan import Quiescer
@@ -27,6 +28,7 @@ from xloudclient.consistency.ports import (
     Evidence,
     Freeze,
     FreezeHook,
+    Released,
     Testimony,
 )
 from xloudclient.consistency.text import printable
@@ -107,6 +109,7 @@ def _freeze(
         is_over='closed' in notes,
         seconds=None if began is None or ended is None else ended - began,
         testimonies=heard.testimonies(1 if is_watched else len(holders)),
+        released=() if is_watched else heard.released(),
     )
 
 
@@ -149,6 +152,23 @@ class _Heard:
             )
             for one, child in pairs
         )[:count]
+
+    def released(self) -> tuple[Released, ...]:
+        """Judge those that may hold, or have held, something.
+
+        They are started in turn, each once the one before is ready. Before
+        it says ``lapsed`` the supervisor tells the end of all of them.
+        """
+        return tuple(
+            child.released()
+            for before, child in itertools.pairwise(self._children)
+            if before.is_ready and self._is_judged(child)
+        )
+
+    def _is_judged(self, child: Child) -> bool:
+        if child.ended or 'closed' not in self.notes:
+            return bool(child.ended)
+        return child.is_ready or self._talk.lapsed is None
 
     def _held(self, child: Child) -> Evidence | str:
         if child.id not in self._ready:

@@ -44,6 +44,12 @@ RMDIR = """#!/bin/sh
 while [ -e {home}/frozen ]; do sleep 0.02; done
 exec /bin/rmdir "$@"
 """
+#: A holding hook that could not release.
+STUCK = """#!/bin/sh
+echo 'ready {"gives": "application", "data": []}'
+while read -r word && [ "$word" = verify ]; do echo held; done
+exit 6
+"""
 
 
 class FreezeHookTestCase(base.FunctionalTestCase):
@@ -198,6 +204,16 @@ class TestFreezeHook(FreezeHookTestCase):
         self.assertEqual('crash', row['Consistency'])
         self.assertIn("can't log in", row['Reason'])
         self.guest.start_mariadb()
+
+    def test_what_the_hook_did_not_release_is_an_alarm(self):
+        stuck = self.home / 'stuck'
+        stuck.write_text(STUCK)
+        stuck.chmod(0o700)
+        self.install('--quiesce', str(stuck))
+        self.consistent('--quiesce', 'agent', expect=6)
+        self.assertIn('MAY STILL BE BLOCKED', self.last.stderr)
+        row = self.manage('list')
+        self.assertIn('MAY STILL BE BLOCKED', row['Reason'])
 
     def test_nova_s_thaw_releases_what_is_held_over_ssh(self):
         self.install()

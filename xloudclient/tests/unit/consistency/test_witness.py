@@ -30,6 +30,7 @@ from xloudclient.consistency.ports import (
     Evidence,
     Freeze,
     FreezeHook,
+    Released,
     Testimony,
 )
 from xloudclient.consistency.run import Run
@@ -109,6 +110,22 @@ class TestByAgent(WitnessTestCase):
             self.assertEqual(Consistency.CRASH, outcome.consistency, words)
             self.assertEqual(ExitCode.LOWER_CLASS, outcome.exit_code)
             self.assertIn(words, outcome.reason)
+
+    def test_what_the_hook_did_not_release_is_the_worst(self):
+        free = Released('mysql', True)
+        stuck = Released('redis', False, reason='exit status 6')
+        whole = changed(released=(free, stuck))
+        failed = changed(is_held=False, testimonies=(), released=(stuck,))
+        # also if nobody can tell which of two was Nova's
+        for freezes in ((whole,), (failed,), (failed, GOOD)):
+            outcome = self.by_agent(*freezes)
+            self.assertEqual(ExitCode.RELEASE_FAILED, outcome.exit_code)
+            self.assertIn('MAY STILL BE BLOCKED', outcome.message)
+            self.assertIn('redis (exit status 6)', outcome.message)
+            self.assertIn('reboot --hard', outcome.message)
+            self.assertNotIn('mysql', outcome.message)
+        outcome = self.by_agent(changed(released=(free,)))
+        self.assertEqual(ExitCode.DONE, outcome.exit_code)
 
     def test_what_no_compute_host_uploads_nova_did_not_freeze(self):
         for images in (('queued', 'active'), ('queued', 'importing')):

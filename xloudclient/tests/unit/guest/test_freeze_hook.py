@@ -174,6 +174,37 @@ class TestRecord(testtools.TestCase):
             self.assertEqual([False, False], held(one), nonce)
             self.assertFalse(one.is_over or one.is_held, nonce)
 
+    def test_what_became_of_each_is_told(self):
+        done = 'n done 2 asked 0 yes\n'
+        lapsed = 'n lapsed the client asked for it\n'
+        closed = 'n note closed 10.70\n'
+        ready = 'n ready 2\n'
+        never = ((ready, 'n exit 2 1\n'), (done, 'n done 2 before 1 no\n'))
+        for changes, expected in (
+            ((), [True]),
+            (((done, 'n done 2 asked 6 no\n'),), [False]),
+            (((done, 'n done 2 stuck unknown no\n'),), [False]),
+            (((done, ''),), [False]),
+            # no supervisor was there at the end
+            (((done, ''), (lapsed, '')), [False]),
+            # it can be known before the hook has closed
+            (((done, 'n done 2 asked 6 no\n'), (closed, '')), [False]),
+            (((done, ''), (lapsed, ''), (closed, '')), []),
+            # the hook failed before the freeze
+            (never, [True]),
+            ((*never[:1], (done, 'n done 2 killed 6 no\n')), [False]),
+            # it was being started when the supervisor went
+            (((ready, ''), (done, ''), (lapsed, '')), [False]),
+            # it never was started
+            (((ready, ''), (done, '')), []),
+            (((ready, ''), (done, ''), ('n ready 1\n', '')), []),
+            # it only watched
+            ((('n boot b', 'n note watching 10.1'),), []),
+        ):
+            one = freeze(*changes)
+            free = [each.is_free for each in one.released]
+            self.assertEqual(expected, free, changes)
+
     def test_while_another_run_holds_it_only_watches(self):
         one = freeze(('n boot b', 'n note watching 10.1'))
         self.assertTrue(one.is_watched)
