@@ -154,11 +154,11 @@ class Witness:
             return False
         self._next_look = now + PERIOD_SECONDS
         try:
-            freezes = self._ask(self._since).freezes
+            hook = self._ask(self._since)
         except (NotQuiesced, GuestLost, TimeoutError):
             self._remaining()
             return False
-        return len(freezes) == 1 and _was_frozen(freezes[0])
+        return not self._miscount(hook) and _was_frozen(hook.freezes[0])
 
     @property
     def is_relied_on(self) -> bool:
@@ -178,19 +178,19 @@ class Witness:
         if not (self.plan.by_agent or was_early):
             return
         try:
-            freezes = self._await_thaw()
+            hook = self._await_thaw()
         except (NotQuiesced, GuestLost, TimeoutError) as error:
             self._remaining()
             self.hold.lapses.append(
                 f'the record of the freeze hook could not be read: {error}'
             )
             return
+        freezes = hook.freezes
         self.hold.problems += not_released(self.plan, freezes)
-        if len(freezes) > 1 or (was_early and not freezes):
-            self.hold.lapses.append(
-                f'the record has {len(freezes)} freezes by the guest agent '
-                "during the capture, and nobody can tell which was Nova's"
-            )
+        is_called = bool(freezes) or hook.last != self._since
+        is_needed = is_called or was_early
+        if is_needed and (doubt := self._miscount(hook)):
+            self.hold.lapses.append(doubt)
             return
         if self.plan.by_agent:
             self._take_over(freezes)
@@ -198,13 +198,33 @@ class Witness:
         if freezes and is_image and not self.progress.was_saving:
             self.hold.lapses.append(NOT_UPLOADED)
 
-    def _await_thaw(self) -> tuple[Freeze, ...]:
+    def _miscount(self, hook: FreezeHook) -> str:
+        """Say why it is not one freeze, and whole; '' if it is.
+
+        Their number counts, and not the records that can be read.
+        """
+        count = hook.last - (self._since or 0)
+        if count < 0:
+            return (
+                'the freeze hook counts from the beginning again, as after a '
+                'restart of the guest'
+            )
+        if count != 1:
+            return (
+                f'the record has {count} freezes by the guest agent during '
+                "the capture, and nobody can tell which was Nova's"
+            )
+        if len(hook.freezes) != 1:
+            return 'the record of the freeze is missing, or it is not whole'
+        return ''
+
+    def _await_thaw(self) -> FreezeHook:
         end = self.world.clock.now() + THAW_SECONDS
         while True:
-            freezes = self._ask(self._since or 0).freezes
-            is_over = all(one.is_over for one in freezes)
+            hook = self._ask(self._since or 0)
+            is_over = all(one.is_over for one in hook.freezes)
             if is_over or self.world.clock.now() >= end:
-                return freezes
+                return hook
             self.world.clock.wait(min(PERIOD_SECONDS, self._remaining()))
 
     def _take_over(self, freezes: tuple[Freeze, ...]) -> None:

@@ -21,7 +21,7 @@ the installation are the hook's own.
 
 import contextlib
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from xloudclient.consistency.plan import Quiescer
 from xloudclient.consistency.ports import (
@@ -37,50 +37,53 @@ from xloudclient.guest.conversation import Conversation
 from xloudclient.guest.freeze_hook import undescribe
 from xloudclient.guest.protocol import MOST_HOLDERS
 
+#: The number of the last freeze is told before the records and after them.
+LASTS = 2
+
 
 def read(text: str) -> FreezeHook:
     """Read what ``setup.sh status`` printed."""
-    lines = text.split('\n')
-    facts = list(_facts(lines))
+    facts, records = _split(text.split('\n'))
     first = dict(reversed(facts))
     holders = [undescribe(words) for key, words in facts if key == 'holder'][
         :MOST_HOLDERS
     ]
+    last = [_number(value) for key, value in facts if key == 'last']
+    is_whole = len(last) == LASTS
     return FreezeHook(
         is_installed='installed' in first,
         is_closed='closed' in first,
         quiescers=tuple(holders[1:]),
         cap=_number(first.get('cap', '')),
         agent=printable(first.get('agent', 'absent')),
-        last=_number(first.get('last', '')),
+        last=max(last, default=0),
         freezes=tuple(
             _freeze(number, _own(record, first.get('nonce', '')), holders)
-            for number, record in _records(lines)
+            for number, record in records
+            if is_whole
         ),
     )
 
 
-def _facts(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield what stands before the first record."""
+def _split(
+    lines: Iterable[str],
+) -> tuple[list[tuple[str, str]], list[tuple[int, list[str]]]]:
+    """Return the facts, and number and lines of each record that ends."""
+    facts: list[tuple[str, str]] = []
+    records: list[tuple[int, list[str]]] = []
+    number, record = 0, None
     for line in lines:
         key, _, value = line.partition(' ')
-        if key == 'record':
-            return
-        yield key, value
-
-
-def _records(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yield number and lines of each record; one without an end is cut."""
-    number = 0
-    record: list[str] | None = None
-    for line in lines:
-        if line.startswith('record '):
-            number, record = _number(line[7:]), []
-        elif line == 'end' and record is not None:
-            yield number, record
+        if record is not None and line == 'end':
+            records.append((number, record))
             record = None
         elif record is not None:
             record.append(line)
+        elif key == 'record':
+            number, record = _number(value), []
+        else:
+            facts.append((key, value))
+    return facts, records
 
 
 def _own(record: Iterable[str], nonce: str) -> list[str]:

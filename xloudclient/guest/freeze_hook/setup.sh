@@ -16,7 +16,8 @@
 #           a failed hold does not keep the agent from freezing; the record tells of it all the same.
 #
 # What it prints, one fact a line: absent, closed (not for this account) or installed, nonce OF THE RECORDS, cap SECONDS,
-# holder NAME OPTIONS, agent used|absent|stale|other WHAT, last N, record N and the record's lines up to `end`.
+# holder NAME OPTIONS, agent used|absent|stale|other WHAT, last N, record N and the record's lines up to `end`; last N
+# again, after all records: what does not end with it was cut.
 
 set -f
 LC_ALL=C
@@ -227,16 +228,33 @@ status() {
     tell_agent
     find_home
     [ -z "$expect" ] || true >agent-expected
-    last=0
-    [ -z "$home" ] || read -r last 2>/dev/null <"$home/agent/last"
-    printf 'last %s\n' "$last"
+    tell_last
     while [ "$since" -lt "$last" ]; do
         since=$((since + 1))
         [ -r "$home/agent/record.$since" ] || continue
         printf 'record %s\n' "$since"
-        cat "$home/agent/record.$since"
+        shorten <"$home/agent/record.$since"
         echo end
     done
+    tell_last
+}
+
+tell_last() {
+    last=''
+    [ -z "$home" ] || read -r last 2>/dev/null <"$home/agent/last"
+    last=${last:-0}
+    printf 'last %s\n' "$last"
+}
+
+# shorten: of what a holder wrote it leaves the last lines, as all that is told here has an end (64 KiB).
+shorten() {
+    awk '
+        $2 == "line" || $2 == "text" { kept[++count] = substr($0, 1, 300); next }
+        {
+            for (i = count > 20 ? count - 19 : 1; i <= count; i++) print kept[i]
+            count = 0
+            print
+        }'
 }
 
 tell_agent() {

@@ -44,6 +44,11 @@ RMDIR = """#!/bin/sh
 while [ -e {home}/frozen ]; do sleep 0.02; done
 exec /bin/rmdir "$@"
 """
+#: A holding hook that fails, and writes more than is told of all together.
+TALKATIVE = """#!/bin/sh
+yes 'and on and on and on' | head -n 4000 >&2
+exit 1
+"""
 #: A holding hook that could not release.
 STUCK = """#!/bin/sh
 echo 'ready {"gives": "application", "data": []}'
@@ -142,6 +147,13 @@ class FreezeHookTestCase(base.FunctionalTestCase):
         self.addCleanup(writer.stop)
         return writer
 
+    def own(self, name, text):
+        """Return the path of a user's own holding hook."""
+        path = self.home / name
+        path.write_text(text)
+        path.chmod(0o700)
+        return str(path)
+
     def by_hand(self, verb, expect=0):
         """Call the hook as an agent does."""
         done = self.guest.run(self.hook, verb)
@@ -206,14 +218,16 @@ class TestFreezeHook(FreezeHookTestCase):
         self.guest.start_mariadb()
 
     def test_what_the_hook_did_not_release_is_an_alarm(self):
-        stuck = self.home / 'stuck'
-        stuck.write_text(STUCK)
-        stuck.chmod(0o700)
-        self.install('--quiesce', str(stuck))
+        self.install('--quiesce', self.own('stuck', STUCK))
         self.consistent('--quiesce', 'agent', expect=6)
         self.assertIn('MAY STILL BE BLOCKED', self.last.stderr)
         row = self.manage('list')
         self.assertIn('MAY STILL BE BLOCKED', row['Reason'])
+
+    def test_a_holder_that_says_too_much_is_quoted(self):
+        self.install('--quiesce', self.own('talkative', TALKATIVE))
+        row = self.consistent('--quiesce', 'agent', expect=5)
+        self.assertIn('and on and on', row['Reason'])
 
     def test_nova_s_thaw_releases_what_is_held_over_ssh(self):
         self.install()

@@ -54,7 +54,8 @@ IMAGES = ('queued', 'queued', 'queued', 'queued', 'saving')
 
 def recorded(*freezes):
     """The hook, as it is after these freezes."""
-    return dataclasses.replace(USED, freezes=freezes)
+    last = USED.last + len(freezes)
+    return dataclasses.replace(USED, last=last, freezes=freezes)
 
 
 def changed(**changes):
@@ -109,6 +110,22 @@ class TestByAgent(WitnessTestCase):
             outcome = self.by_agent(*freezes)
             self.assertEqual(Consistency.CRASH, outcome.consistency, words)
             self.assertEqual(ExitCode.LOWER_CLASS, outcome.exit_code)
+            self.assertIn(words, outcome.reason)
+
+    def test_freezes_are_counted_and_not_their_records(self):
+        for changes, words in (
+            # the other one's record is gone, or was cut
+            ({'last': 9}, 'has 2 freezes'),
+            ({'last': 8, 'freezes': ()}, 'missing, or it is not whole'),
+            ({'last': 8, 'freezes': (GOOD, GOOD)}, 'not whole'),
+            ({'last': 1}, 'restart of the guest'),
+            ({'last': 0, 'freezes': ()}, 'restart of the guest'),
+        ):
+            hook = dataclasses.replace(recorded(GOOD), **changes)
+            outcome = self.run_it(
+                (USED, USED, hook), quiescers=(), by_agent=True
+            )
+            self.assertEqual(Consistency.CRASH, outcome.consistency, changes)
             self.assertIn(words, outcome.reason)
 
     def test_what_the_hook_did_not_release_is_the_worst(self):
@@ -223,6 +240,8 @@ class TestEarlyRelease(WitnessTestCase):
         ):
             looks = self.looks_held(recorded(*freezes))
             self.assertEqual(len(IMAGES), looks, freezes)
+        two = dataclasses.replace(recorded(GOOD), last=9)
+        self.assertEqual(len(IMAGES), self.looks_held(two))
 
     def test_a_second_freeze_after_an_early_release_lowers_the_class(self):
         for freezes, words in (

@@ -51,6 +51,7 @@ n done 1 asked 0 yes
 n lapsed the client asked for it
 n note closed 10.70
 end
+last 4
 """
 
 
@@ -211,7 +212,11 @@ class TestRecord(testtools.TestCase):
         self.assertEqual(1, len(one.testimonies))
 
     def test_a_record_that_is_cut_is_none(self):
-        self.assertEqual((), record.read(INSTALLED + GOOD[:-4]).freezes)
+        for end in range(len(INSTALLED), len(INSTALLED + GOOD) - 7):
+            self.assertEqual((), record.read((INSTALLED + GOOD)[:end]).freezes)
+        # a freeze that began while the records were told
+        hook = record.read(INSTALLED + GOOD.replace('last 4', 'last 5'))
+        self.assertEqual((5, 1), (hook.last, len(hook.freezes)))
         self.assertFalse(freeze(('n note closed 10.70\n', '')).is_over)
         self.assertIsNone(freeze(('n note closed 10.70', 'n x')).seconds)
         self.assertFalse(
