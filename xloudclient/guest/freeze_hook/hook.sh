@@ -146,6 +146,8 @@ ask_why() {
 
 # is_expected: whether the run that is at work leaves the holding to us.
 is_expected() {
+    # A run that was killed left its folder.
+    is_taken || return 1
     set +f
     for file in "$home"/run.*/d.*/agent-expected; do
         [ ! -e "$file" ] || { set -f; return 0; }

@@ -246,6 +246,23 @@ class TestFreezeHook(FreezeHookTestCase):
         began, ended = writer.longest_gap
         self.assertLess(ended - began, row['Frozen For'] + 1)
 
+    def test_a_run_that_was_killed_expects_nothing(self):
+        self.install('--quiesce', 'none')
+        home = '/dev/shm/xloudclient-$(id -u)'
+        self.guest.run(
+            'sh', '-c',
+            f'mkdir -p {home}/run.left/d.1; '
+            f'true >{home}/run.left/d.1/agent-expected', check=True,
+        )  # fmt: skip
+        self.by_hand('freeze')
+        # it holds with the lock of a run, not beside one
+        found = self.guest.run('sh', '-c', f'ls -d {home}/agent/run.*')
+        self.assertEqual('', found.stdout)
+        found = self.guest.run('sh', '-c', f'ls -d {home}/run.*')
+        self.assertEqual(1, len(found.stdout.split()), found.stdout)
+        self.assertNotIn('run.left', found.stdout)
+        self.by_hand('thaw')
+
     def test_no_thaw_and_no_supervisor_is_a_release(self):
         self.install('--max-freeze', '8')
         writer = self.write()
