@@ -145,6 +145,7 @@ class FreezeHook:
     :param cap: seconds after which it releases whatever happens
     :param agent: whether the agent calls it: ``used``; ``absent`` (there is
         no agent), ``stale`` (it was started before), ``other <hook>``
+    :param process: which process of which boot the agent is
     :param last: the number of the last freeze
     :param freezes: those that were asked for
     """
@@ -154,6 +155,7 @@ class FreezeHook:
     quiescers: tuple[Quiescer, ...] = ()
     cap: int = 0
     agent: str = 'absent'
+    process: str = ''
     last: int = 0
     freezes: tuple[Freeze, ...] = ()
 

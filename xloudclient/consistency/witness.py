@@ -27,8 +27,9 @@ system seen frozen in between. Where RBD captures the disk, Nova calls no
 agent; but then no compute host uploads anything, and the image is never
 ``saving`` (``direct_snapshot()`` there; it goes from ``queued`` to
 ``importing`` or ``active``). So it must have been seen ``saving``. What can't
-be told apart: a cold snapshot, or one of a server whose image lacks
-``hw_qemu_guest_agent``, during which somebody else has the agent freeze, once.
+be told apart: a capture in which Nova has nothing frozen (a cold snapshot, an
+image without ``hw_qemu_guest_agent``, an agent that did not answer), during
+which somebody else has the agent freeze, once.
 """
 
 import logging
@@ -96,6 +97,7 @@ class Witness:
         self._remaining = remaining
         self._is_used = False
         self._since: int | None = None
+        self._process = ''
         self._next_look = 0.0
 
     def look(self) -> FreezeHook:
@@ -131,8 +133,12 @@ class Witness:
 
         :raises NotQuiesced: the hook does not answer, and is needed
         """
-        is_early = self.plan.target.kind is Kind.IMAGE and not (
-            self.plan.captured_volumes or self.plan.group_id
+        target = self.plan.target
+        # Where Nova calls no agent, a thaw is of somebody else's freeze.
+        is_early = (
+            target.kind is Kind.IMAGE
+            and target.has_agent
+            and not (self.plan.captured_volumes or self.plan.group_id)
         )
         if not self._is_used or not (self.plan.by_agent or is_early):
             return
@@ -146,6 +152,7 @@ class Witness:
                 ) from error
             return
         self._since = hook.last
+        self._process = hook.process
 
     def is_past(self) -> bool:
         """Whether Nova's thaw was seen; at most once a second."""
@@ -199,7 +206,7 @@ class Witness:
             self.hold.lapses.append(NOT_UPLOADED)
 
     def _miscount(self, hook: FreezeHook) -> str:
-        """Say why it is not one freeze, and whole; '' if it is.
+        """Say why it is not one freeze of one agent, and whole; '' if it is.
 
         Their number counts, and not the records that can be read.
         """
@@ -209,6 +216,8 @@ class Witness:
                 'the freeze hook counts from the beginning again, as after a '
                 'restart of the guest'
             )
+        if hook.process != self._process:
+            return 'the guest agent was started anew during the capture'
         if count != 1:
             return (
                 f'the record has {count} freezes by the guest agent during '

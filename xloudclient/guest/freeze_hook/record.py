@@ -56,6 +56,7 @@ def read(text: str) -> FreezeHook:
         quiescers=tuple(holders[1:]),
         cap=_number(first.get('cap', '')),
         agent=printable(first.get('agent', 'absent')),
+        process=first.get('process', ''),
         last=max(last, default=0),
         freezes=tuple(
             _freeze(number, _own(record, first.get('nonce', '')), holders)

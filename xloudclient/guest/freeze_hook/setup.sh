@@ -16,7 +16,7 @@
 #           a failed hold does not keep the agent from freezing; the record tells of it all the same.
 #
 # What it prints, one fact a line: absent, closed (not for this account) or installed, nonce OF THE RECORDS, cap SECONDS,
-# holder NAME OPTIONS, agent used|absent|stale|other WHAT, last N, record N and the record's lines up to `end`; last N
+# holder NAME OPTIONS, agent used|absent|stale|other WHAT, process BOOT PID START (of the agent), last N, record N and the record's lines up to `end`; last N
 # again, after all records: what does not end with it was cut.
 
 set -f
@@ -226,6 +226,7 @@ status() {
     grep -e '^nonce ' -e '^cap ' -e '^holder ' "$place/settings"
     find_agent
     tell_agent
+    [ -z "$STAMP" ] || printf 'process %s\n' "$STAMP"
     find_home
     [ -z "$expect" ] || true >agent-expected
     tell_last

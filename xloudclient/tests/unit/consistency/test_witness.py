@@ -48,7 +48,7 @@ LOCKED = Evidence(
 SEEN = Testimony(WATCH, FROZEN, Evidence())
 HELD = Testimony(MYSQL, LOCKED, Evidence(position='binlog.1:42'))
 GOOD = Freeze(8, False, True, True, 0.4, (SEEN, HELD))
-USED = FreezeHook(True, False, (MYSQL,), 60, 'used', 7)
+USED = FreezeHook(True, False, (MYSQL,), 60, 'used', 'boot 77 7', 7)
 IMAGES = ('queued', 'queued', 'queued', 'queued', 'saving')
 
 
@@ -120,6 +120,7 @@ class TestByAgent(WitnessTestCase):
             ({'last': 8, 'freezes': (GOOD, GOOD)}, 'not whole'),
             ({'last': 1}, 'restart of the guest'),
             ({'last': 0, 'freezes': ()}, 'restart of the guest'),
+            ({'process': 'boot 77 8'}, 'started anew'),
         ):
             hook = dataclasses.replace(recorded(GOOD), **changes)
             outcome = self.run_it(
@@ -215,6 +216,7 @@ class TestByAgent(WitnessTestCase):
 
 class TestEarlyRelease(WitnessTestCase):
     def looks_held(self, *hooks, **changes):
+        changes = {'has_agent': True, **changes}
         self.outcome = self.run_it((USED, USED, *hooks), **changes)
         log = self.world.log
         return log[: log.index('release')].count('look')
@@ -243,6 +245,11 @@ class TestEarlyRelease(WitnessTestCase):
         two = dataclasses.replace(recorded(GOOD), last=9)
         self.assertEqual(len(IMAGES), self.looks_held(two))
 
+    def test_a_thaw_is_not_nova_s_where_it_calls_no_agent(self):
+        looks = self.looks_held(recorded(GOOD), has_agent=False)
+        self.assertEqual(len(IMAGES), looks)
+        self.assertEqual(1, self.world.log.count('hook'))
+
     def test_a_second_freeze_after_an_early_release_lowers_the_class(self):
         for freezes, words in (
             ((GOOD, GOOD), 'has 2 freezes'),
@@ -255,7 +262,9 @@ class TestEarlyRelease(WitnessTestCase):
 
     def test_what_no_compute_host_uploads_was_released_too_early(self):
         outcome = self.run_it(
-            (USED, USED, recorded(GOOD)), ('queued', 'queued', 'active')
+            (USED, USED, recorded(GOOD)),
+            ('queued', 'queued', 'active'),
+            has_agent=True,
         )
         self.assertEqual(Consistency.CRASH, outcome.consistency)
         self.assertIn('upload the disk', outcome.reason)

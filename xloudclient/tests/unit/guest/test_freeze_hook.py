@@ -27,6 +27,7 @@ cap 30
 holder fsfreeze by=agent
 holder mysql socket=%2Frun%2Fmy%20sql.sock
 agent used
+process b 77 9
 last 4
 """
 GOOD = """record 4
@@ -74,6 +75,7 @@ class TestStatus(testtools.TestCase):
     def test_a_good_one(self):
         hook = record.read(INSTALLED)
         self.assertTrue(hook.is_used)
+        self.assertEqual('b 77 9', hook.process)
         [mysql] = hook.quiescers
         self.assertEqual((('socket', '/run/my sql.sock'),), mysql.options)
         self.assertEqual(Consistency.APPLICATION, mysql.gives)
