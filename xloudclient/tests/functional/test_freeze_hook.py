@@ -20,6 +20,7 @@ is "frozen" waits, as ``rmdir`` of that guest does.
 """
 
 import json
+import time
 
 import fixtures
 
@@ -48,6 +49,14 @@ exec /bin/rmdir "$@"
 TALKATIVE = """#!/bin/sh
 yes 'and on and on and on' | head -n 4000 >&2
 exit 1
+"""
+#: A holding hook that does not come to an end.
+SLOW = '#!/bin/sh\nsleep 300\n'
+#: What was the agent's hook before; it calls ours, as a runner may.
+PREVIOUS = """#!/bin/sh
+echo "$1" >>{home}/called
+[ ! -e {home}/hang ] || sleep 300
+{hook} "$1"
 """
 #: A holding hook that could not release.
 STUCK = """#!/bin/sh
@@ -281,18 +290,68 @@ class TestFreezeHook(FreezeHookTestCase):
         self.manage('remove')
         self.assertFalse(writer.is_blocked)
 
+    def test_a_hook_that_is_ended_is_a_release(self):
+        self.script_in_guest(
+            'own', PREVIOUS.format(home=self.root, hook=self.hook)
+        )
+        self.script_in_guest(
+            'etc/qemu/qemu-ga.conf',
+            f'[general]\nfsfreeze-hook={self.root}/own\n',
+        )
+        self.manage(
+            'install', '--quiesce', 'mysql', '--quiesce',
+            self.own('slow', SLOW), '--max-freeze', '200',
+        )  # fmt: skip
+        called = self.guest.home / 'called'
+        writer = self.write()
+        for signal, expected in (
+            ('TERM', 'freeze\nthaw\n'),
+            # its thaw comes with the next freeze
+            ('KILL', 'freeze\nthaw\nfreeze\n'),
+        ):
+            started = self.guest.run(
+                'sh', '-c', f'"{self.hook}" freeze >/dev/null 2>&1 & echo $!'
+            )
+            for _ in range(300):
+                if writer.is_blocked:
+                    break
+                time.sleep(0.1)
+            self.assertTrue(writer.is_blocked, signal)
+            self.guest.run('kill', f'-{signal}', started.stdout.strip())
+            writer.await_rows(2, 60)
+            self.assertEqual(expected, called.read_text())
+        self.by_hand('abandon')
+        self.assertEqual(expected + 'thaw\n', called.read_text())
+
+    def test_without_room_for_a_record_nothing_is_held(self):
+        self.install('--quiesce', 'none')
+        folder = '/dev/shm/xloudclient-$(id -u)/agent'
+        for name in ('last', 'open'):
+            # what can't be written
+            place = f'{folder}/{name}.new'
+            self.guest.run('sh', '-c', f'mkdir -p {place}/x', check=True)
+            began = time.monotonic()
+            self.by_hand('freeze', expect=1)
+            self.assertLess(time.monotonic() - began, 8)
+            self.guest.run('sh', '-c', f'rm -r {place}', check=True)
+        self.guest.run('sh', '-c', f'true >{folder}/open', check=True)
+        self.by_hand('thaw')
+        found = self.guest.run('sh', '-c', f'ls {folder}')
+        self.assertNotIn('input', found.stdout)
+
     def test_a_hook_that_was_there_is_called_and_comes_back(self):
         own = f'{self.root}/own'
         self.script_in_guest(
-            'own', f'#!/bin/sh\necho "$1" >>{self.root}/called\n'
+            'own', PREVIOUS.format(home=self.root, hook=self.hook)
         )
         configuration = (
             f'# mine\n[general]\nverbose=false\nfsfreeze-hook={own}\n'
         )
         self.script_in_guest('etc/qemu/qemu-ga.conf', configuration)
         before = self.files()
-        self.manage('install', '--quiesce', 'none')
-        self.manage('install', '--quiesce', 'none')
+        words = ('--quiesce', 'none', '--max-freeze', '3')
+        self.manage('install', *words)
+        self.manage('install', *words)
         shown = self.guest.run(
             'env',
             f'QGA_CONF={self.configuration}',
@@ -305,6 +364,12 @@ class TestFreezeHook(FreezeHookTestCase):
         self.by_hand('thaw')
         called = self.guest.home / 'called'
         self.assertEqual('freeze\nthaw\n', called.read_text())
+        # it gets as long as we would hold, and is thawed then
+        self.guest.run('touch', 'hang', check=True)
+        self.by_hand('freeze', expect=1)
+        self.guest.run('rm', 'hang', check=True)
+        called.unlink()
+        self.by_hand('thaw')
         called.unlink()
         self.manage('remove')
         self.assertEqual(before, self.files())
