@@ -40,8 +40,10 @@ rm -f {home}/frozen
 {hook} thaw
 [ "$1" = thaw ]
 """
-#: A write to a frozen file system waits.
-RMDIR = """#!/bin/sh
+#: A write to a frozen file system waits. Where in the kernel it does, which is
+#: not where a freeze would have it wait, is hidden of a program that its user
+#: can't read (proc(5), wchan).
+RMDIR = """#!{shell}
 while [ -e {home}/frozen ]; do sleep 0.02; done
 exec /bin/rmdir "$@"
 """
@@ -79,7 +81,10 @@ class FreezeHookTestCase(base.FunctionalTestCase):
             )
         )
         self.hook = self.root + freeze_hook.PLACE + '/hook'
-        self.script_in_guest('bin/rmdir', RMDIR.format(home=self.root))
+        self.guest.run(
+            'sh', '-c', 'cp /bin/sh unseen && chmod 111 unseen', check=True
+        )
+        self.rmdir_by(f'{self.root}/unseen')
         # else it would be root's
         self.guest.run('mkdir', '-p', 'etc/qemu', 'usr/local/lib', check=True)
         agent = AGENT.format(home=self.root, hook=self.hook)
@@ -93,6 +98,10 @@ class FreezeHookTestCase(base.FunctionalTestCase):
             'sh', '-c', f'cat >"{name}"; chmod 755 "{name}"', input=text,
             check=True,
         )  # fmt: skip
+
+    def rmdir_by(self, shell):
+        text = RMDIR.format(home=self.root, shell=shell)
+        self.script_in_guest('bin/rmdir', text)
 
     @property
     def configuration(self):
@@ -220,6 +229,12 @@ class TestFreezeHook(FreezeHookTestCase):
         self.assertEqual('crash', row['Consistency'])
         self.assertIn('was not seen to freeze /', row['Reason'])
         self.guest.run('rm', 'unable', check=True)
+        # it waits for something else, as for a slow disk
+        self.rmdir_by('/bin/sh')
+        row = self.consistent(*agent, expect=5)
+        self.assertEqual('crash', row['Consistency'])
+        self.assertIn('was not seen to freeze /', row['Reason'])
+        self.rmdir_by(f'{self.root}/unseen')
         self.guest.stop_mariadb()
         row = self.consistent(*agent, expect=5)
         self.assertEqual('crash', row['Consistency'])
