@@ -72,7 +72,8 @@ def _split(
     """Return the facts, and number and lines of each record that ends."""
     facts: list[tuple[str, str]] = []
     records: list[tuple[int, list[str]]] = []
-    number, record = 0, None
+    number = 0
+    record: list[str] | None = None
     for line in lines:
         key, _, value = line.partition(' ')
         if record is not None and line == 'end':
