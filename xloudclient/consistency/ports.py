@@ -100,6 +100,20 @@ class Testimony:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Released:
+    """What became of one holder.
+
+    :param is_free: it is known that nothing of it is held any more
+    :param was_held: it was still holding when it was asked to release
+    """
+
+    name: str
+    is_free: bool
+    was_held: bool = True
+    reason: str = ''
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Freeze:
     """One call of the freeze hook by the guest agent, as it was recorded.
 
@@ -109,6 +123,8 @@ class Freeze:
     :param is_over: released, after the thaw or since it could not hold
     :param seconds: from the first lock requested to the last one released
     :param testimonies: the first one is on the agent's own freeze
+    :param released: what became of each holder that was started, as far as
+        it is over; the watch on the agent's own freeze holds nothing
     """
 
     number: int
@@ -117,6 +133,7 @@ class Freeze:
     is_over: bool = False
     seconds: float | None = None
     testimonies: tuple[Testimony, ...] = ()
+    released: tuple[Released, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -129,6 +146,7 @@ class FreezeHook:
     :param agent: whether the agent calls it: ``used``; ``absent`` (there is
         no agent), ``stale`` (it was started before, and if none is installed:
         it still calls what was removed), ``other <hook>``
+    :param process: which process of which boot the agent is
     :param last: the number of the last freeze
     :param freezes: those that were asked for
     """
@@ -138,6 +156,7 @@ class FreezeHook:
     quiescers: tuple[Quiescer, ...] = ()
     cap: int = 0
     agent: str = 'absent'
+    process: str = ''
     last: int = 0
     freezes: tuple[Freeze, ...] = ()
 
@@ -168,20 +187,6 @@ class HookOutcome:
     state: HookState
     reason: str = ''
     seconds: float = 0.0
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Released:
-    """What became of one holder.
-
-    :param is_free: it is known that nothing of it is held any more
-    :param was_held: it was still holding when it was asked to release
-    """
-
-    name: str
-    is_free: bool
-    was_held: bool = True
-    reason: str = ''
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -27,14 +27,20 @@ system seen frozen in between. Where RBD captures the disk, Nova calls no
 agent; but then no compute host uploads anything, and the image is never
 ``saving`` (``direct_snapshot()`` there; it goes from ``queued`` to
 ``importing`` or ``active``). So it must have been seen ``saving``. What can't
-be told apart: a cold snapshot, or one of a server whose image lacks
-``hw_qemu_guest_agent``, during which somebody else has the agent freeze, once.
+be told apart: a capture in which Nova has nothing frozen (a cold snapshot, an
+image without ``hw_qemu_guest_agent``, an agent that did not answer), during
+which somebody else has the agent freeze, once.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from xloudclient.consistency.errors import GuestLost, NotQuiesced
+from xloudclient.consistency.errors import (
+    Failure,
+    GuestLost,
+    NotQuiesced,
+    ReleaseFailed,
+)
 from xloudclient.consistency.hold import Hold
 from xloudclient.consistency.outcome import Progress
 from xloudclient.consistency.plan import Kind, Plan
@@ -95,6 +101,7 @@ class Witness:
         self._remaining = remaining
         self._is_used = False
         self._since: int | None = None
+        self._process = ''
         self._next_look = 0.0
 
     def look(self) -> FreezeHook:
@@ -130,8 +137,12 @@ class Witness:
 
         :raises NotQuiesced: the hook does not answer, and is needed
         """
-        is_early = self.plan.target.kind is Kind.IMAGE and not (
-            self.plan.captured_volumes or self.plan.group_id
+        target = self.plan.target
+        # Where Nova calls no agent, a thaw is of somebody else's freeze.
+        is_early = (
+            target.kind is Kind.IMAGE
+            and target.has_agent
+            and not (self.plan.captured_volumes or self.plan.group_id)
         )
         if not self._is_used or not (self.plan.by_agent or is_early):
             return
@@ -145,6 +156,7 @@ class Witness:
                 ) from error
             return
         self._since = hook.last
+        self._process = hook.process
 
     def is_past(self) -> bool:
         """Whether Nova's thaw was seen; at most once a second."""
@@ -153,11 +165,11 @@ class Witness:
             return False
         self._next_look = now + PERIOD_SECONDS
         try:
-            freezes = self._ask(self._since).freezes
+            hook = self._ask(self._since)
         except (NotQuiesced, GuestLost, TimeoutError):
             self._remaining()
             return False
-        return len(freezes) == 1 and _was_frozen(freezes[0])
+        return not self._miscount(hook) and _was_frozen(hook.freezes[0])
 
     @property
     def is_relied_on(self) -> bool:
@@ -177,18 +189,19 @@ class Witness:
         if not (self.plan.by_agent or was_early):
             return
         try:
-            freezes = self._await_thaw()
+            hook = self._await_thaw()
         except (NotQuiesced, GuestLost, TimeoutError) as error:
             self._remaining()
             self.hold.lapses.append(
                 f'the record of the freeze hook could not be read: {error}'
             )
             return
-        if len(freezes) > 1 or (was_early and not freezes):
-            self.hold.lapses.append(
-                f'the record has {len(freezes)} freezes by the guest agent '
-                "during the capture, and nobody can tell which was Nova's"
-            )
+        freezes = hook.freezes
+        self.hold.problems += not_released(self.plan, freezes)
+        is_called = bool(freezes) or hook.last != self._since
+        is_needed = is_called or was_early
+        if is_needed and (doubt := self._miscount(hook)):
+            self.hold.lapses.append(doubt)
             return
         if self.plan.by_agent:
             self._take_over(freezes)
@@ -196,13 +209,35 @@ class Witness:
         if freezes and is_image and not self.progress.was_saving:
             self.hold.lapses.append(NOT_UPLOADED)
 
-    def _await_thaw(self) -> tuple[Freeze, ...]:
+    def _miscount(self, hook: FreezeHook) -> str:
+        """Say why it is not one freeze of one agent, and whole; '' if it is.
+
+        Their number counts, and not the records that can be read.
+        """
+        count = hook.last - (self._since or 0)
+        if count < 0:
+            return (
+                'the freeze hook counts from the beginning again, as after a '
+                'restart of the guest'
+            )
+        if hook.process != self._process:
+            return 'the guest agent was started anew during the capture'
+        if count != 1:
+            return (
+                f'the record has {count} freezes by the guest agent during '
+                "the capture, and nobody can tell which was Nova's"
+            )
+        if len(hook.freezes) != 1:
+            return 'the record of the freeze is missing, or it is not whole'
+        return ''
+
+    def _await_thaw(self) -> FreezeHook:
         end = self.world.clock.now() + THAW_SECONDS
         while True:
-            freezes = self._ask(self._since or 0).freezes
-            is_over = all(one.is_over for one in freezes)
+            hook = self._ask(self._since or 0)
+            is_over = all(one.is_over for one in hook.freezes)
             if is_over or self.world.clock.now() >= end:
-                return freezes
+                return hook
             self.world.clock.wait(min(PERIOD_SECONDS, self._remaining()))
 
     def _take_over(self, freezes: tuple[Freeze, ...]) -> None:
@@ -279,6 +314,26 @@ def why_unused(plan: Plan, hook: FreezeHook) -> tuple[str, str]:
         'Install it again: openstack server snapshot hook install '
         f'{plan.target.id}',
     )
+
+
+def not_released(plan: Plan, freezes: Sequence[Freeze]) -> list[Failure]:
+    """Say what the hook was not seen to release, if there is anything."""
+    stuck = [
+        f'{one.name} ({one.reason})'
+        for freeze in freezes
+        for one in freeze.released
+        if not one.is_free
+    ]
+    if not stuck:
+        return []
+    return [
+        ReleaseFailed(
+            'AN APPLICATION MAY STILL BE BLOCKED: could not see that the '
+            f'freeze hook released it: {", ".join(stuck)}',
+            'Log in and check, or run: openstack server reboot --hard '
+            f'{plan.target.id}',
+        )
+    ]
 
 
 def _was_frozen(freeze: Freeze) -> bool:

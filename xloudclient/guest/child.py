@@ -153,11 +153,16 @@ def _answer(child: Child) -> None:
 
 
 def _ready(child: Child, text: str) -> None:
+    if child.has_ended:
+        return
     _answer(child)
     child.is_ready = True
 
 
 def _held(child: Child, text: str) -> None:
+    # One that has ended says nothing more, whoever speaks for it.
+    if child.has_ended:
+        return
     _answer(child)
     child.answers += 1
     if child.answers > child.asked:

@@ -215,6 +215,8 @@ class FreezeHooks:
             text = STILL_CALLED.format(target.id)
             return text if hook.is_still_called else ''
         plan = Plan(target, '', '')
+        for problem in witness.not_released(plan, hook.freezes[-1:]):
+            return printable(f'{problem}. {problem.advice}')
         if not hook.is_used:
             return printable('. '.join(witness.why_unused(plan, hook)))
         if target.kind is Kind.VOLUME:

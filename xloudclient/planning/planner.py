@@ -176,13 +176,14 @@ class Planner:
         return f'{self.now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}'
 
     def _target(self, server: Mapping[str, Any]) -> Target:
-        """Describe the server; its agent matters only to ``auto``."""
+        """Describe the server; its agent matters where guests are held."""
         target = self.cloud.servers.target(server)
         if self._with_data_volumes(target) or target.kind is Kind.VOLUME:
             target = dataclasses.replace(
                 target, volumes=tuple(map(self._seen, target.volumes))
             )
-        if not self.wanted.is_auto or not target.state.is_writing:
+        is_held = self.wanted.is_auto or bool(self.wanted.quiescers)
+        if not is_held or not target.state.is_writing:
             return target
         has_agent = self.cloud.has_agent(server, target)
         return dataclasses.replace(target, has_agent=has_agent)

@@ -9,10 +9,14 @@
 #                supervisor   the text of supervisor.sh
 #                holder.N     what makes the supervisor start holder N. The first one watches for the agent's own freeze.
 # In memory      agent/record.N   what was said in freeze N, and the notes of this file, with the seconds since boot
-#                agent/open       while freeze N lasts: N and the number of its last holder
+#                agent/last       N of the last freeze
+#                agent/open       while freeze N lasts, and the hook that was there before ours is not called with `thaw`:
+#                                 N and the number of its last holder
 #
 # It exits with 0 after `freeze` if everything is held. Else nothing is, and the agent freezes nothing either.
 # Who ends the hold when no thaw comes: the supervisor, after the longest time allowed. So it hears beats for that long.
+# A hook that is ended while it is called with `freeze` releases first. One that is killed sends no more beats, so that
+# the supervisor releases after its lease.
 # Where a run over ssh is at work, that run holds; here the freeze is only watched. A run that left the file
 # `agent-expected` in its folder holds nothing itself and waits for this.
 
@@ -39,59 +43,95 @@ folder=$home/agent
 (umask 077; mkdir -p "$folder") || exit 1
 
 freeze() {
-    call_previous freeze || exit 1
     abandon
-    open_freeze
-    if hold_all; then
-        note held
-        exit 0
+    trap 'give_up' HUP INT TERM
+    open_freeze || exit 1
+    call_previous freeze
+    if [ "$code" = 0 ]; then
+        hold_all && note held && exit 0
+    elif [ "$code" -le 128 ]; then
+        # It failed by itself, and so, as without us, it is not called again.
+        previous=''
     fi
+    give_up
+}
+
+# give_up: has nothing held any more; the agent freezes nothing.
+give_up() {
+    trap '' HUP INT TERM
+    for process in $children; do
+        kill -KILL "-$process" || kill -KILL "$process"
+    done 2>/dev/null
     note failed
     close_freeze
-    call_previous thaw
     exit 1
 }
 
 thaw() {
-    if [ -e "$folder/open" ]; then
-        read -r number last <"$folder/open"
-        name_files
-        note thaw
-        tell verify
+    trap '' HUP INT TERM
+    if ! find_open; then
+        call_previous thaw
+        return
+    fi
+    note thaw
+    if tell verify; then
         holder=1
         while [ "$holder" -le "$last" ]; do
             hear 10 "held $holder" "exit $holder" "done $holder" lapsed
             ask_why
             holder=$((holder + 1))
         done
-        close_freeze
     fi
-    call_previous thaw
+    close_freeze
 }
 
 # abandon: ends a freeze whose thaw never came; what it held was released in its time.
 abandon() {
-    [ -e "$folder/open" ] || return 0
-    read -r number last <"$folder/open"
-    name_files
+    find_open || return 0
     note abandoned
     close_freeze
 }
 
-call_previous() {
-    [ ! -x "$previous" ] || "$previous" "$1" </dev/null >/dev/null 2>&1
+# find_open: whether there is a freeze that has not ended; sets its number and its last holder.
+find_open() {
+    read -r number last 2>/dev/null <"$folder/open" || return 1
+    name_files
 }
 
+# call_previous VERB: calls the hook that was there before ours, for no longer than we would hold; sets code. It may be
+# a runner that calls us again: then we are not to begin from the start.
+call_previous() {
+    code=0
+    [ -x "$previous" ] || return 0
+    # shellcheck disable=SC2154 # the supervisor's parts set it
+    XLOUD_FREEZE_HOOK=called $setsid "$previous" "$1" </dev/null >/dev/null 2>&1 &
+    called=$!
+    # shellcheck disable=SC2016 # expanded by the other process
+    $setsid sh -c 'sleep "$2"
+        kill -TERM "-$1" || kill -TERM "$1"
+        sleep 3
+        kill -KILL "-$1" || kill -KILL "$1"' xloud-limit "$called" "$cap" </dev/null >/dev/null 2>&1 &
+    children="$called $!"
+    wait "$called"
+    code=$?
+    kill -KILL "-$!" 2>/dev/null || kill -KILL "$!" 2>/dev/null
+    children=''
+}
+
+# open_freeze: fails where there is no room: then nothing could be recorded, and nobody could end it.
 open_freeze() {
     number=0
     [ ! -e "$folder/last" ] || read -r number <"$folder/last"
-    number=$((number + 1))
+    number=$((number + 1)) last=$holders
     name_files
-    printf '%s\n' "$number" >"$folder/last"
     rm -f "$folder/record.$((number - 8))"
-    true >"$record"
-    note freeze
+    put last "$number" && true >"$record" && note freeze && put open "$number $last"
 }
+
+# put NAME TEXT: writes a file whole, or leaves it as it was.
+put() {
+    printf '%s\n' "$2" >"$folder/$1.new" && mv "$folder/$1.new" "$folder/$1"
+} 2>/dev/null
 
 name_files() {
     record=$folder/record.$number input=$folder/input.$number
@@ -104,7 +144,7 @@ note() {
 
 # hold_all: returns 0 once everything is held.
 hold_all() {
-    last=$holders is_watching=''
+    is_watching=''
     if is_expected; then
         start agent || return 1
     elif ! start main; then
@@ -119,8 +159,10 @@ hold_all() {
     holder=1
     while [ "$holder" -le "$last" ]; do
         deliver &
+        children=$!
         hear "$patience" "ready $holder" "exit $holder"
-        kill -KILL $! 2>/dev/null
+        kill -KILL "$children" 2>/dev/null
+        children=''
         ask_why
         [ "$HEARD" = "ready $holder" ] || break
         # The watch, the first one, holds nothing.
@@ -146,6 +188,8 @@ ask_why() {
 
 # is_expected: whether the run that is at work leaves the holding to us.
 is_expected() {
+    # A run that was killed left its folder.
+    is_taken || return 1
     set +f
     for file in "$home"/run.*/d.*/agent-expected; do
         [ ! -e "$file" ] || { set -f; return 0; }
@@ -158,21 +202,22 @@ is_expected() {
 start() {
     rm -f "$input"
     mkfifo "$input" || return 1
-    printf '%s %s\n' "$number" "$last" >"$folder/open"
-    # shellcheck disable=SC2016,SC2154 # expanded by the other process; the supervisor sets it
+    put open "$number $last" || return 1
+    # shellcheck disable=SC2016 # expanded by the other process
     t=$t $setsid sh -c 'eval "$t"' xloud-supervisor "$1" "$nonce" "$lease" "$grace" no sh \
         <>"$input" >>"$record" 2>/dev/null &
     hear 10 open busy failed && [ "$HEARD" = open ] || return 1
     # shellcheck disable=SC2016 # expanded by the other process
-    $setsid sh -c 'while [ "$1" -gt 0 ] && [ -p "$3" ]; do
+    $setsid sh -c 'while [ "$1" -gt 0 ] && [ -p "$3" ] && { kill -0 "$4" || grep -q "^$2 note held " "$5"; }; do
             printf "%s beat\n" "$2" 1<>"$3"
             sleep 5
-            set -- $(($1 - 5)) "$2" "$3"
-        done' xloud-beats "$cap" "$nonce" "$input" </dev/null >/dev/null 2>&1 &
+            set -- $(($1 - 5)) "$2" "$3" "$4" "$5"
+        done' xloud-beats "$cap" "$nonce" "$input" $$ "$record" </dev/null >/dev/null 2>&1 &
 }
 
+# tell WORDS: fails if nobody was started that could hear them.
 tell() {
-    printf '%s %s\n' "$nonce" "$1" 1<>"$input"
+    [ -p "$input" ] && printf '%s %s\n' "$nonce" "$1" 1<>"$input"
 }
 
 # hear SECONDS WORDS...: waits until the supervisor said one of these; sets HEARD.
@@ -197,15 +242,19 @@ is_said() {
 }
 
 close_freeze() {
-    if [ -p "$input" ]; then
-        tell release
+    if tell release; then
         hear $((grace + 8)) lapsed
         tell bye
     fi
     note closed
-    rm -f "$input" "$folder/open"
+    rm -f "$input"
+    call_previous thaw
+    rm -f "$folder/open"
 }
 
+children=''
+# We are what the hook that was there before ours calls.
+[ -z "${XLOUD_FREEZE_HOOK-}" ] || exit 0
 case $verb in
 freeze | thaw | abandon) "$verb" ;;
 *)

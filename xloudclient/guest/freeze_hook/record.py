@@ -14,17 +14,21 @@
 """What a freeze hook left written, as ``setup.sh status`` prints it.
 
 It comes from the guest: what does not have the right shape counts as not
-said.
+said. A record has names and messages that anybody may have written, so a line
+ends where the shell says, and nowhere else; and only those with the nonce of
+the installation are the hook's own.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 
 from xloudclient.consistency.plan import Quiescer
 from xloudclient.consistency.ports import (
     Evidence,
     Freeze,
     FreezeHook,
+    Released,
     Testimony,
 )
 from xloudclient.consistency.text import printable
@@ -33,50 +37,61 @@ from xloudclient.guest.conversation import Conversation
 from xloudclient.guest.freeze_hook import undescribe
 from xloudclient.guest.protocol import MOST_HOLDERS
 
+#: The number of the last freeze is told before the records and after them.
+LASTS = 2
+
 
 def read(text: str) -> FreezeHook:
     """Read what ``setup.sh status`` printed."""
-    lines = text.splitlines()
-    facts = list(_facts(lines))
+    facts, records = _split(text.split('\n'))
     first = dict(reversed(facts))
     holders = [undescribe(words) for key, words in facts if key == 'holder'][
         :MOST_HOLDERS
     ]
+    last = [_number(value) for key, value in facts if key == 'last']
+    is_whole = len(last) == LASTS
     return FreezeHook(
         is_installed='installed' in first,
         is_closed='closed' in first,
         quiescers=tuple(holders[1:]),
         cap=_number(first.get('cap', '')),
         agent=printable(first.get('agent', 'absent')),
-        last=_number(first.get('last', '')),
+        process=first.get('process', ''),
+        last=max(last, default=0),
         freezes=tuple(
-            _freeze(number, record, holders)
-            for number, record in _records(lines)
+            _freeze(number, _own(record, first.get('nonce', '')), holders)
+            for number, record in records
+            if is_whole
         ),
     )
 
 
-def _facts(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield what stands before the first record."""
-    for line in lines:
-        key, _, value = line.partition(' ')
-        if key == 'record':
-            return
-        yield key, value
-
-
-def _records(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yield number and lines of each record; one without an end is cut."""
+def _split(
+    lines: Iterable[str],
+) -> tuple[list[tuple[str, str]], list[tuple[int, list[str]]]]:
+    """Return the facts, and number and lines of each record that ends."""
+    facts: list[tuple[str, str]] = []
+    records: list[tuple[int, list[str]]] = []
     number = 0
     record: list[str] | None = None
     for line in lines:
-        if line.startswith('record '):
-            number, record = _number(line[7:]), []
-        elif line == 'end' and record is not None:
-            yield number, record
+        key, _, value = line.partition(' ')
+        if record is not None and line == 'end':
+            records.append((number, record))
             record = None
         elif record is not None:
             record.append(line)
+        elif key == 'record':
+            number, record = _number(value), []
+        else:
+            facts.append((key, value))
+    return facts, records
+
+
+def _own(record: Iterable[str], nonce: str) -> list[str]:
+    """Return what the hook itself said, without its nonce."""
+    pairs = [line.partition(' ') for line in record]
+    return [words for mark, _, words in pairs if mark and mark == nonce]
 
 
 def _number(text: str) -> int:
@@ -87,8 +102,7 @@ def _freeze(
     number: int, record: list[str], holders: Sequence[Quiescer]
 ) -> Freeze:
     heard = _Heard(holders)
-    for line in record:
-        _, _, words = line.partition(' ')
+    for words in record:
         heard.take(words)
     notes = heard.notes
     is_watched = 'watching' in notes
@@ -100,6 +114,7 @@ def _freeze(
         is_over='closed' in notes,
         seconds=None if began is None or ended is None else ended - began,
         testimonies=heard.testimonies(1 if is_watched else len(holders)),
+        released=() if is_watched else heard.released(),
     )
 
 
@@ -142,6 +157,23 @@ class _Heard:
             )
             for one, child in pairs
         )[:count]
+
+    def released(self) -> tuple[Released, ...]:
+        """Judge those that may hold, or have held, something.
+
+        They are started in turn, each once the one before is ready. Before
+        it says ``lapsed`` the supervisor tells the end of all of them.
+        """
+        return tuple(
+            child.released()
+            for before, child in itertools.pairwise(self._children)
+            if before.is_ready and self._is_judged(child)
+        )
+
+    def _is_judged(self, child: Child) -> bool:
+        if child.ended or 'closed' not in self.notes:
+            return bool(child.ended)
+        return child.is_ready or self._talk.lapsed is None
 
     def _held(self, child: Child) -> Evidence | str:
         if child.id not in self._ready:

@@ -15,9 +15,11 @@
 #           ours goes into the runner's folder, which is no package's either. The runner ignores how a hook ends, so there
 #           a failed hold does not keep the agent from freezing; the record tells of it all the same.
 #
-# What it prints, one fact a line: absent, closed (not for this account) or installed, holder NAME OPTIONS, cap SECONDS,
-# agent used|absent|stale|other WHAT, last N, record N and the record's lines up to `end`. After absent: agent stale, if
-# the agent that runs still calls what was removed. For that a hook is left that does nothing, beside the file `removed`.
+# What it prints, one fact a line: absent, closed (not for this account) or installed, nonce OF THE RECORDS, cap SECONDS,
+# holder NAME OPTIONS, agent used|absent|stale|other WHAT, process BOOT PID START (of the agent), last N, record N and the
+# record's lines up to `end`; last N again, after all records: what does not end with it was cut. After absent: agent
+# stale, if the agent that runs still calls what was removed. For that a hook is left that does nothing, beside the file
+# `removed`.
 
 set -f
 LC_ALL=C
@@ -268,20 +270,38 @@ status() {
         return
     fi
     echo installed
-    grep -e '^holder ' -e '^cap' "$place/settings"
+    grep -e '^nonce ' -e '^cap ' -e '^holder ' "$place/settings"
     tell_agent
+    [ -z "$STAMP" ] || printf 'process %s\n' "$STAMP"
     find_home
     [ -z "$expect" ] || true >agent-expected
-    last=0
-    [ -z "$home" ] || read -r last 2>/dev/null <"$home/agent/last"
-    printf 'last %s\n' "$last"
+    tell_last
     while [ "$since" -lt "$last" ]; do
         since=$((since + 1))
         [ -r "$home/agent/record.$since" ] || continue
         printf 'record %s\n' "$since"
-        cat "$home/agent/record.$since"
+        shorten <"$home/agent/record.$since"
         echo end
     done
+    tell_last
+}
+
+tell_last() {
+    last=''
+    [ -z "$home" ] || read -r last 2>/dev/null <"$home/agent/last"
+    last=${last:-0}
+    printf 'last %s\n' "$last"
+}
+
+# shorten: of what a holder wrote it leaves the last lines, as all that is told here has an end (64 KiB).
+shorten() {
+    awk '
+        $2 == "line" || $2 == "text" { kept[++count] = substr($0, 1, 300); next }
+        {
+            for (i = count > 20 ? count - 19 : 1; i <= count; i++) print kept[i]
+            count = 0
+            print
+        }'
 }
 
 tell_agent() {

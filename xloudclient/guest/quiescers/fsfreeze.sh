@@ -18,7 +18,8 @@
 #
 # With by=agent it freezes nothing. It is held around the freeze of the guest agent, and `verify`, asked after the thaw,
 # tells whether each file system was seen frozen in between: something that wants to write had to wait. The agent thaws
-# at once what it froze when it can't freeze all, and calls its hook as after any thaw; only this tells the difference.
+# at once what it froze when it can't freeze all, and calls its hook as after any thaw. What was not seen frozen was not
+# frozen for long, or not at all; what was seen began to be frozen, which says nothing of how the agent's freeze ended.
 . "${0%/*}/common.sh"
 mounts='' by=''
 options 'mounts by' "$@"
@@ -106,20 +107,32 @@ look_at() {
         until is_waiting || [ "$look_count" -gt 50 ]; do
             look_count=$((look_count + 1))
         done
-        if is_waiting && { waits_for_a_thaw || { sleep 0.01 && is_waiting; }; }; then
-            true >"$2"
-        fi
+        ! is_waiting || ! waits_for_a_thaw || true >"$2"
         wait "$look_pid"
         sleep 0.01 2>/dev/null || sleep 1
         [ ! -e "$2" ] || return 0
     done
 }
 
-# Whether the kernel says that it waits for what a freeze has taken (Linux, fs/super.c, sb_start_write). It may not tell.
+# Whether it waits for what a freeze has taken (Linux, fs/super.c, sb_start_write; fs/namespace.c, mnt_want_write), and
+# not for a disk or for another process. Where the kernel does not say, or no more than that it reads under a lock, it is
+# to wait there for longer than anything else would keep it.
 waits_for_a_thaw() {
+    find_place
+    case $look_place in
+    *percpu_rwsem* | *percpu_down_read* | *sb_start_write* | *mnt_want_write*) return 0 ;;
+    '' | 0 | *rwsem_down_read*) ;;
+    *) return 1 ;;
+    esac
+    look_before=$look_place
+    sleep 0.01 && is_waiting && find_place && [ "$look_place" = "$look_before" ]
+}
+
+# Sets look_place: where in the kernel it waits (proc(5), wchan).
+find_place() {
     look_place=''
     read -r look_place 2>/dev/null <"/proc/$look_pid/wchan"
-    case $look_place in *percpu_rwsem* | *percpu_down_read* | *sb_start_write*) ;; *) return 1 ;; esac
+    true
 }
 
 # Whether it sleeps in the kernel (proc(5), state): one that only had no turn yet is running.

@@ -91,6 +91,7 @@ def plan(**changes: Any) -> Plan:
         state=changes.pop('state', GuestState.RUNNING),
         host_id='h',
         volumes=changes.pop('volumes', ()),
+        has_agent=changes.pop('has_agent', False),
     )
     values = {
         'target': target,

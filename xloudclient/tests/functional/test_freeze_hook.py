@@ -20,6 +20,7 @@ is "frozen" waits, as ``rmdir`` of that guest does.
 """
 
 import json
+import time
 
 import fixtures
 
@@ -39,10 +40,31 @@ rm -f {home}/frozen
 {hook} thaw
 [ "$1" = thaw ]
 """
-#: A write to a frozen file system waits.
-RMDIR = """#!/bin/sh
+#: A write to a frozen file system waits. Where in the kernel it does, which is
+#: not where a freeze would have it wait, is hidden of a program that its user
+#: can't read (proc(5), wchan).
+RMDIR = """#!{shell}
 while [ -e {home}/frozen ]; do sleep 0.02; done
 exec /bin/rmdir "$@"
+"""
+#: A holding hook that fails, and writes more than is told of all together.
+TALKATIVE = """#!/bin/sh
+yes 'and on and on and on' | head -n 4000 >&2
+exit 1
+"""
+#: A holding hook that does not come to an end.
+SLOW = '#!/bin/sh\nsleep 300\n'
+#: What was the agent's hook before; it calls ours, as a runner may.
+PREVIOUS = """#!/bin/sh
+echo "$1" >>{home}/called
+[ ! -e {home}/hang ] || sleep 300
+{hook} "$1"
+"""
+#: A holding hook that could not release.
+STUCK = """#!/bin/sh
+echo 'ready {"gives": "application", "data": []}'
+while read -r word && [ "$word" = verify ]; do echo held; done
+exit 6
 """
 
 
@@ -59,7 +81,10 @@ class FreezeHookTestCase(base.FunctionalTestCase):
             )
         )
         self.hook = self.root + freeze_hook.PLACE + '/hook'
-        self.script_in_guest('bin/rmdir', RMDIR.format(home=self.root))
+        self.guest.run(
+            'sh', '-c', 'cp /bin/sh unseen && chmod 111 unseen', check=True
+        )
+        self.rmdir_by(f'{self.root}/unseen')
         # else it would be root's
         self.guest.run('mkdir', '-p', 'etc/qemu', 'usr/local/lib', check=True)
         agent = AGENT.format(home=self.root, hook=self.hook)
@@ -73,6 +98,10 @@ class FreezeHookTestCase(base.FunctionalTestCase):
             'sh', '-c', f'cat >"{name}"; chmod 755 "{name}"', input=text,
             check=True,
         )  # fmt: skip
+
+    def rmdir_by(self, shell):
+        text = RMDIR.format(home=self.root, shell=shell)
+        self.script_in_guest('bin/rmdir', text)
 
     @property
     def configuration(self):
@@ -135,6 +164,13 @@ class FreezeHookTestCase(base.FunctionalTestCase):
         writer = Writer(self.guest)
         self.addCleanup(writer.stop)
         return writer
+
+    def own(self, name, text):
+        """Return the path of a user's own holding hook."""
+        path = self.home / name
+        path.write_text(text)
+        path.chmod(0o700)
+        return str(path)
 
     def by_hand(self, verb, expect=0):
         """Call the hook as an agent does."""
@@ -201,11 +237,29 @@ class TestFreezeHook(FreezeHookTestCase):
         self.assertEqual('crash', row['Consistency'])
         self.assertIn('was not seen to freeze /', row['Reason'])
         self.guest.run('rm', 'unable', check=True)
+        # it waits for something else, as for a slow disk
+        self.rmdir_by('/bin/sh')
+        row = self.consistent(*agent, expect=5)
+        self.assertEqual('crash', row['Consistency'])
+        self.assertIn('was not seen to freeze /', row['Reason'])
+        self.rmdir_by(f'{self.root}/unseen')
         self.guest.stop_mariadb()
         row = self.consistent(*agent, expect=5)
         self.assertEqual('crash', row['Consistency'])
         self.assertIn("can't log in", row['Reason'])
         self.guest.start_mariadb()
+
+    def test_what_the_hook_did_not_release_is_an_alarm(self):
+        self.install('--quiesce', self.own('stuck', STUCK))
+        self.consistent('--quiesce', 'agent', expect=6)
+        self.assertIn('MAY STILL BE BLOCKED', self.last.stderr)
+        row = self.manage('list')
+        self.assertIn('MAY STILL BE BLOCKED', row['Reason'])
+
+    def test_a_holder_that_says_too_much_is_quoted(self):
+        self.install('--quiesce', self.own('talkative', TALKATIVE))
+        row = self.consistent('--quiesce', 'agent', expect=5)
+        self.assertIn('and on and on', row['Reason'])
 
     def test_nova_s_thaw_releases_what_is_held_over_ssh(self):
         self.install()
@@ -223,6 +277,23 @@ class TestFreezeHook(FreezeHookTestCase):
         self.assertLess(names.index('released'), names.index('captured'))
         began, ended = writer.longest_gap
         self.assertLess(ended - began, row['Frozen For'] + 1)
+
+    def test_a_run_that_was_killed_expects_nothing(self):
+        self.install('--quiesce', 'none')
+        home = '/dev/shm/xloudclient-$(id -u)'
+        self.guest.run(
+            'sh', '-c',
+            f'mkdir -p {home}/run.left/d.1; '
+            f'true >{home}/run.left/d.1/agent-expected', check=True,
+        )  # fmt: skip
+        self.by_hand('freeze')
+        # it holds with the lock of a run, not beside one
+        found = self.guest.run('sh', '-c', f'ls -d {home}/agent/run.*')
+        self.assertEqual('', found.stdout)
+        found = self.guest.run('sh', '-c', f'ls -d {home}/run.*')
+        self.assertEqual(1, len(found.stdout.split()), found.stdout)
+        self.assertNotIn('run.left', found.stdout)
+        self.by_hand('thaw')
 
     def test_no_thaw_and_no_supervisor_is_a_release(self):
         self.install('--max-freeze', '8')
@@ -265,18 +336,68 @@ class TestFreezeHook(FreezeHookTestCase):
         self.assertIn('only root can see', self.last.stderr)
         self.guest.run('rmdir', place, check=True)
 
+    def test_a_hook_that_is_ended_is_a_release(self):
+        self.script_in_guest(
+            'own', PREVIOUS.format(home=self.root, hook=self.hook)
+        )
+        self.script_in_guest(
+            'etc/qemu/qemu-ga.conf',
+            f'[general]\nfsfreeze-hook={self.root}/own\n',
+        )
+        self.manage(
+            'install', '--quiesce', 'mysql', '--quiesce',
+            self.own('slow', SLOW), '--max-freeze', '200',
+        )  # fmt: skip
+        called = self.guest.home / 'called'
+        writer = self.write()
+        for signal, expected in (
+            ('TERM', 'freeze\nthaw\n'),
+            # its thaw comes with the next freeze
+            ('KILL', 'freeze\nthaw\nfreeze\n'),
+        ):
+            started = self.guest.run(
+                'sh', '-c', f'"{self.hook}" freeze >/dev/null 2>&1 & echo $!'
+            )
+            for _ in range(300):
+                if writer.is_blocked:
+                    break
+                time.sleep(0.1)
+            self.assertTrue(writer.is_blocked, signal)
+            self.guest.run('kill', f'-{signal}', started.stdout.strip())
+            writer.await_rows(2, 60)
+            self.assertEqual(expected, called.read_text())
+        self.by_hand('abandon')
+        self.assertEqual(expected + 'thaw\n', called.read_text())
+
+    def test_without_room_for_a_record_nothing_is_held(self):
+        self.install('--quiesce', 'none')
+        folder = '/dev/shm/xloudclient-$(id -u)/agent'
+        for name in ('last', 'open'):
+            # what can't be written
+            place = f'{folder}/{name}.new'
+            self.guest.run('sh', '-c', f'mkdir -p {place}/x', check=True)
+            began = time.monotonic()
+            self.by_hand('freeze', expect=1)
+            self.assertLess(time.monotonic() - began, 8)
+            self.guest.run('sh', '-c', f'rm -r {place}', check=True)
+        self.guest.run('sh', '-c', f'true >{folder}/open', check=True)
+        self.by_hand('thaw')
+        found = self.guest.run('sh', '-c', f'ls {folder}')
+        self.assertNotIn('input', found.stdout)
+
     def test_a_hook_that_was_there_is_called_and_comes_back(self):
         own = f'{self.root}/own'
         self.script_in_guest(
-            'own', f'#!/bin/sh\necho "$1" >>{self.root}/called\n'
+            'own', PREVIOUS.format(home=self.root, hook=self.hook)
         )
         configuration = (
             f'# mine\n[general]\nverbose=false\nfsfreeze-hook={own}\n'
         )
         self.script_in_guest('etc/qemu/qemu-ga.conf', configuration)
         before = self.files()
-        self.manage('install', '--quiesce', 'none')
-        self.manage('install', '--quiesce', 'none')
+        words = ('--quiesce', 'none', '--max-freeze', '3')
+        self.manage('install', *words)
+        self.manage('install', *words)
         shown = self.guest.run(
             'env',
             f'QGA_CONF={self.configuration}',
@@ -289,6 +410,12 @@ class TestFreezeHook(FreezeHookTestCase):
         self.by_hand('thaw')
         called = self.guest.home / 'called'
         self.assertEqual('freeze\nthaw\n', called.read_text())
+        # it gets as long as we would hold, and is thawed then
+        self.guest.run('touch', 'hang', check=True)
+        self.by_hand('freeze', expect=1)
+        self.guest.run('rm', 'hang', check=True)
+        called.unlink()
+        self.by_hand('thaw')
         called.unlink()
         self.manage('remove')
         self.assertEqual(before, self.files())

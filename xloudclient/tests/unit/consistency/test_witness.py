@@ -31,6 +31,7 @@ from xloudclient.consistency.ports import (
     Evidence,
     Freeze,
     FreezeHook,
+    Released,
     Testimony,
 )
 from xloudclient.consistency.run import Run
@@ -48,13 +49,14 @@ LOCKED = Evidence(
 SEEN = Testimony(WATCH, FROZEN, Evidence())
 HELD = Testimony(MYSQL, LOCKED, Evidence(position='binlog.1:42'))
 GOOD = Freeze(8, False, True, True, 0.4, (SEEN, HELD))
-USED = FreezeHook(True, False, (MYSQL,), 60, 'used', 7)
+USED = FreezeHook(True, False, (MYSQL,), 60, 'used', 'boot 77 7', 7)
 IMAGES = ('queued', 'queued', 'queued', 'queued', 'saving')
 
 
 def recorded(*freezes):
     """The hook, as it is after these freezes."""
-    return dataclasses.replace(USED, freezes=freezes)
+    last = USED.last + len(freezes)
+    return dataclasses.replace(USED, last=last, freezes=freezes)
 
 
 def changed(**changes):
@@ -110,6 +112,39 @@ class TestByAgent(WitnessTestCase):
             self.assertEqual(Consistency.CRASH, outcome.consistency, words)
             self.assertEqual(ExitCode.LOWER_CLASS, outcome.exit_code)
             self.assertIn(words, outcome.reason)
+
+    def test_freezes_are_counted_and_not_their_records(self):
+        for changes, words in (
+            # the other one's record is gone, or was cut
+            ({'last': 9}, 'has 2 freezes'),
+            ({'last': 8, 'freezes': ()}, 'missing, or it is not whole'),
+            ({'last': 8, 'freezes': (GOOD, GOOD)}, 'not whole'),
+            ({'last': 1}, 'restart of the guest'),
+            ({'last': 0, 'freezes': ()}, 'restart of the guest'),
+            ({'process': 'boot 77 8'}, 'started anew'),
+        ):
+            hook = dataclasses.replace(recorded(GOOD), **changes)
+            outcome = self.run_it(
+                (USED, USED, hook), quiescers=(), by_agent=True
+            )
+            self.assertEqual(Consistency.CRASH, outcome.consistency, changes)
+            self.assertIn(words, outcome.reason)
+
+    def test_what_the_hook_did_not_release_is_the_worst(self):
+        free = Released('mysql', True)
+        stuck = Released('redis', False, reason='exit status 6')
+        whole = changed(released=(free, stuck))
+        failed = changed(is_held=False, testimonies=(), released=(stuck,))
+        # also if nobody can tell which of two was Nova's
+        for freezes in ((whole,), (failed,), (failed, GOOD)):
+            outcome = self.by_agent(*freezes)
+            self.assertEqual(ExitCode.RELEASE_FAILED, outcome.exit_code)
+            self.assertIn('MAY STILL BE BLOCKED', outcome.message)
+            self.assertIn('redis (exit status 6)', outcome.message)
+            self.assertIn('reboot --hard', outcome.message)
+            self.assertNotIn('mysql', outcome.message)
+        outcome = self.by_agent(changed(released=(free,)))
+        self.assertEqual(ExitCode.DONE, outcome.exit_code)
 
     def test_what_no_compute_host_uploads_nova_did_not_freeze(self):
         for images in (('queued', 'active'), ('queued', 'importing')):
@@ -182,6 +217,7 @@ class TestByAgent(WitnessTestCase):
 
 class TestEarlyRelease(WitnessTestCase):
     def looks_held(self, *hooks, **changes):
+        changes = {'has_agent': True, **changes}
         self.outcome = self.run_it((USED, USED, *hooks), **changes)
         log = self.world.log
         return log[: log.index('release')].count('look')
@@ -215,6 +251,13 @@ class TestEarlyRelease(WitnessTestCase):
         ):
             looks = self.looks_held(recorded(*freezes))
             self.assertEqual(len(IMAGES), looks, freezes)
+        two = dataclasses.replace(recorded(GOOD), last=9)
+        self.assertEqual(len(IMAGES), self.looks_held(two))
+
+    def test_a_thaw_is_not_nova_s_where_it_calls_no_agent(self):
+        looks = self.looks_held(recorded(GOOD), has_agent=False)
+        self.assertEqual(len(IMAGES), looks)
+        self.assertEqual(1, self.world.log.count('hook'))
 
     def test_a_second_freeze_after_an_early_release_lowers_the_class(self):
         for freezes, words in (
@@ -228,7 +271,9 @@ class TestEarlyRelease(WitnessTestCase):
 
     def test_what_no_compute_host_uploads_was_released_too_early(self):
         outcome = self.run_it(
-            (USED, USED, recorded(GOOD)), ('queued', 'queued', 'active')
+            (USED, USED, recorded(GOOD)),
+            ('queued', 'queued', 'active'),
+            has_agent=True,
         )
         self.assertEqual(Consistency.CRASH, outcome.consistency)
         self.assertIn('upload the disk', outcome.reason)

@@ -22,10 +22,12 @@ from xloudclient.guest.freeze_hook import record
 from xloudclient.planning.wanted import built_in
 
 INSTALLED = """installed
+nonce n
 cap 30
 holder fsfreeze by=agent
 holder mysql socket=%2Frun%2Fmy%20sql.sock
 agent used
+process b 77 9
 last 4
 """
 GOOD = """record 4
@@ -50,6 +52,7 @@ n done 1 asked 0 yes
 n lapsed the client asked for it
 n note closed 10.70
 end
+last 4
 """
 
 
@@ -72,6 +75,7 @@ class TestStatus(testtools.TestCase):
     def test_a_good_one(self):
         hook = record.read(INSTALLED)
         self.assertTrue(hook.is_used)
+        self.assertEqual('b 77 9', hook.process)
         [mysql] = hook.quiescers
         self.assertEqual((('socket', '/run/my sql.sock'),), mysql.options)
         self.assertEqual(Consistency.APPLICATION, mysql.gives)
@@ -146,13 +150,75 @@ class TestRecord(testtools.TestCase):
         )
         self.assertIn('released by the guest', one.testimonies[1].held)
 
+    def test_what_others_wrote_is_no_line_of_the_record(self):
+        for mark in '\f\v\r\x1c\x1d\x1e\x85\u2028\u2029':
+            name = f'/media/{mark}n end 1 log{mark}n held 1'
+            one = freeze(
+                ('n held 1\n', f'n exit 1 1\nn line 1 {name}\nn end 1 log\n')
+            )
+            self.assertEqual([False, True], held(one), ascii(mark))
+            # and it does not cut what was said
+            one = freeze(('{"path": "/", ', f'{{"path": "/{mark}", '))
+            is_json = mark >= ' '
+            self.assertEqual(is_json, held(one)[0], ascii(mark))
+
+    def test_who_has_ended_holds_no_more(self):
+        one = freeze(('n held 1\n', 'n exit 1 1\nn held 1\n'))
+        self.assertEqual([False, True], held(one))
+        one = freeze(('n ready 2\n', 'n exit 2 1\nn ready 2\n'))
+        self.assertEqual([True, False], held(one))
+
+    def test_only_what_has_the_nonce_of_the_installation_counts(self):
+        one = freeze(('n held 2\n', 'x held 2\n'))
+        self.assertEqual([True, False], held(one))
+        for nonce in ('nonce x\n', 'nonce \n', ''):
+            text = INSTALLED.replace('nonce n\n', nonce) + GOOD
+            [one] = record.read(text).freezes
+            self.assertEqual([False, False], held(one), nonce)
+            self.assertFalse(one.is_over or one.is_held, nonce)
+
+    def test_what_became_of_each_is_told(self):
+        done = 'n done 2 asked 0 yes\n'
+        lapsed = 'n lapsed the client asked for it\n'
+        closed = 'n note closed 10.70\n'
+        ready = 'n ready 2\n'
+        never = ((ready, 'n exit 2 1\n'), (done, 'n done 2 before 1 no\n'))
+        for changes, expected in (
+            ((), [True]),
+            (((done, 'n done 2 asked 6 no\n'),), [False]),
+            (((done, 'n done 2 stuck unknown no\n'),), [False]),
+            (((done, ''),), [False]),
+            # no supervisor was there at the end
+            (((done, ''), (lapsed, '')), [False]),
+            # it can be known before the hook has closed
+            (((done, 'n done 2 asked 6 no\n'), (closed, '')), [False]),
+            (((done, ''), (lapsed, ''), (closed, '')), []),
+            # the hook failed before the freeze
+            (never, [True]),
+            ((*never[:1], (done, 'n done 2 killed 6 no\n')), [False]),
+            # it was being started when the supervisor went
+            (((ready, ''), (done, ''), (lapsed, '')), [False]),
+            # it never was started
+            (((ready, ''), (done, '')), []),
+            (((ready, ''), (done, ''), ('n ready 1\n', '')), []),
+            # it only watched
+            ((('n boot b', 'n note watching 10.1'),), []),
+        ):
+            one = freeze(*changes)
+            free = [each.is_free for each in one.released]
+            self.assertEqual(expected, free, changes)
+
     def test_while_another_run_holds_it_only_watches(self):
         one = freeze(('n boot b', 'n note watching 10.1'))
         self.assertTrue(one.is_watched)
         self.assertEqual(1, len(one.testimonies))
 
     def test_a_record_that_is_cut_is_none(self):
-        self.assertEqual((), record.read(INSTALLED + GOOD[:-4]).freezes)
+        for end in range(len(INSTALLED), len(INSTALLED + GOOD) - 7):
+            self.assertEqual((), record.read((INSTALLED + GOOD)[:end]).freezes)
+        # a freeze that began while the records were told
+        hook = record.read(INSTALLED + GOOD.replace('last 4', 'last 5'))
+        self.assertEqual((5, 1), (hook.last, len(hook.freezes)))
         self.assertFalse(freeze(('n note closed 10.70\n', '')).is_over)
         self.assertIsNone(freeze(('n note closed 10.70', 'n x')).seconds)
         self.assertFalse(
