@@ -44,7 +44,7 @@ rm -f {home}/frozen
 #: not where a freeze would have it wait, is hidden of a program that its user
 #: can't read (proc(5), wchan).
 RMDIR = """#!{shell}
-while [ -e {home}/frozen ]; do sleep 0.02; done
+while [ -e {home}/frozen ]; do sleep 0.1; done
 exec /bin/rmdir "$@"
 """
 #: A holding hook that fails, and writes more than is told of all together.
