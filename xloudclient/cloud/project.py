@@ -48,15 +48,17 @@ class OpenStack:
         region = config.get_region_name() or ''
         return f'{self._conn.current_project_id} {region} {auth_url}'
 
-    def has_agent(self, server: Mapping[str, Any], target: Target) -> bool:
+    def has_agent(
+        self, server: Mapping[str, Any], target: Target
+    ) -> bool | None:
         """Whether Nova freezes this server through its guest agent.
 
-        If the image's properties can't be seen, it counts as not set.
+        None if the properties of its image can't be seen.
         """
         try:
             return is_yes(self.boot_properties(server, target), AGENT)
         except CloudError:
-            return False
+            return None
 
     def boot_properties(
         self, server: Mapping[str, Any], target: Target

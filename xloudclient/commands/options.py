@@ -219,7 +219,13 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help=_('Print the plan and touch nothing, not even the guest'),
     )
-    add_concurrency(parser)
+    add_concurrency(
+        parser,
+        _(
+            '; never more than one image-backed server of the same compute '
+            'host is captured; not for a --group'
+        ),
+    )
     parser.add_argument(
         '--events',
         metavar='<file>',
@@ -227,15 +233,15 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_concurrency(parser: argparse.ArgumentParser) -> None:
+def add_concurrency(parser: argparse.ArgumentParser, limits: str = '') -> None:
+    """Say how many servers there are at a time.
+
+    :param limits: what else limits them in this command
+    """
     parser.add_argument(
         '--concurrency',
         metavar='<n>',
         type=at_least_one,
         default=8,
-        help=_(
-            'Servers at a time; never more than one image-backed server of '
-            'the same compute host is captured; not for a --group '
-            '(default: 8)'
-        ),
+        help=_('Servers at a time%s (default: 8)') % limits,
     )

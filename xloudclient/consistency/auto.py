@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from xloudclient.consistency.errors import NotQuiesced
-from xloudclient.consistency.plan import Consistency, Kind, Plan, Quiescer
+from xloudclient.consistency.plan import Consistency, Plan, Quiescer
 from xloudclient.consistency.ports import FreezeHook, GuestFacts
 
 NO_HOOK = FreezeHook()
@@ -89,17 +89,11 @@ def by_agent(plan: Plan, hook: FreezeHook) -> Plan:
 def _is_for_agent(
     plan: Plan, databases: Sequence[Quiescer], hook: FreezeHook
 ) -> bool:
-    """Whether the hook would hold what runs, around the point in time.
-
-    It is called for the root disk of an image-backed server; attached
-    volumes are captured at other moments. In a group all are to be held at
-    one moment, and a rehearsal has no point in time.
-    """
+    """Whether the hook would hold what runs, around the point in time."""
     return (
         hook.is_used
-        and plan.target.has_agent
-        and plan.target.kind is Kind.IMAGE
-        and not (plan.captured_volumes or plan.group_id or plan.rehearse)
+        and bool(plan.target.has_agent)
+        and plan.suits_hook
         and _holds(hook, databases)
     )
 

@@ -22,11 +22,15 @@ from collections.abc import Iterable
 
 from xloudclient.consistency.errors import NotQuiesced
 from xloudclient.consistency.plan import Kind, Plan
+from xloudclient.consistency.ports import FreezeHook
 
 AGENT_SECONDS = 2.0
 VOLUME_SECONDS = 10.0
 #: Bytes per second of libvirt's mirror and conversion together.
 IMAGE_RATE = 150_000_000
+#: What the agent does itself while its hook holds.
+OF_AGENT = ('sync', 'fsfreeze')
+NO_HOOK = FreezeHook()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,9 +104,24 @@ def _in_turn(queue: list[Forecast]) -> Forecast:
     return Forecast(sum(one.seconds or 0 for one in queue))
 
 
-def refuse(plan: Plan, forecast: Forecast) -> str:
+def by_hook(plan: Plan, hook: FreezeHook) -> str:
+    """Return the command that leaves the hold to the freeze hook, or ''.
+
+    One that holds something else is to be installed again.
+    """
+    if plan.by_agent or not plan.suits_hook:
+        return ''
+    asked = {one.name for one in plan.quiescers}.difference(OF_AGENT)
+    is_same = asked == {one.name for one in hook.quiescers}
+    is_there = hook.is_installed and is_same
+    words = 'consistent --quiesce agent' if is_there else 'hook install'
+    return f'openstack server snapshot {words} {plan.target.id}'
+
+
+def refuse(plan: Plan, forecast: Forecast, hook: FreezeHook = NO_HOOK) -> str:
     """Refuse a hold that can't fit, or return a warning ('' if it fits).
 
+    :param hook: the guest agent's freeze hook
     :raises NotQuiesced: a measured hold is over ``--max-freeze``, or an
         estimated one is over twice of it
     """
@@ -116,12 +135,19 @@ def refuse(plan: Plan, forecast: Forecast) -> str:
     if not forecast.is_measured and forecast.seconds <= 2 * limit:
         return text
     ways = ['a longer --max-freeze']
+    if command := by_hook(plan, hook):
+        ways += [f"the guest agent's freeze hook{if_agent(plan)} ({command})"]
     if plan.target.kind is Kind.IMAGE:
         ways += [
-            "the guest agent's freeze hook (openstack server snapshot hook "
-            f'install {plan.target.id})',
-            'a volume-backed server (its hold does not grow with the disk)',
+            'a volume-backed server (its hold does not grow with the disk)'
         ]
     if plan.group_id:
         ways += ['fewer image-backed servers of one compute host in a group']
     raise NotQuiesced(text, f'What helps: {"; ".join(ways)}.')
+
+
+def if_agent(plan: Plan) -> str:
+    """What it depends on, where that is not known."""
+    if plan.target.has_agent is None:
+        return ', if its image has hw_qemu_guest_agent'
+    return ''

@@ -81,7 +81,11 @@ class Volume:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Target:
-    """The server to snapshot, as it was when the plan was made."""
+    """The server to snapshot, as it was when the plan was made.
+
+    :param has_agent: whether Nova freezes it through its guest agent; None if
+        that was not asked, or can't be seen
+    """
 
     id: str
     name: str
@@ -90,7 +94,7 @@ class Target:
     state: GuestState
     host_id: str
     volumes: tuple[Volume, ...] = ()
-    has_agent: bool = False
+    has_agent: bool | None = None
     flavor: str = ''
     key_name: str = ''
     networks: tuple[str, ...] = ()
@@ -216,6 +220,20 @@ class Plan:
         if self.target.kind is Kind.VOLUME or self.with_data_volumes:
             return self.target.volumes
         return ()
+
+    @property
+    def suits_hook(self) -> bool:
+        """Whether a freeze hook could hold, as far as is known of its agent.
+
+        It is called for the root disk of an image-backed server; attached
+        volumes are captured at other moments. In a group all are to be held
+        at one moment, and a rehearsal has no point in time.
+        """
+        return (
+            self.target.kind is Kind.IMAGE
+            and self.target.has_agent is not False
+            and not (self.captured_volumes or self.group_id or self.rehearse)
+        )
 
     @property
     def words(self) -> list[str]:

@@ -163,7 +163,7 @@ class Run:
         self.membership.refuse()
         if self.plan.quiescers:
             fitness.check_freeze(self.plan, self.facts)
-        self._predict()
+        self._predict(hook)
 
     def _open_guest(self) -> GuestFacts:
         try:
@@ -200,7 +200,7 @@ class Run:
         ):
             part.plan = self.plan
 
-    def _predict(self) -> None:
+    def _predict(self, hook: FreezeHook) -> None:
         own = forecast.predict(
             self.plan,
             self._measured_ms,
@@ -211,7 +211,7 @@ class Run:
         self._predicted = forecast.join(all_of_them)
         if not (self.plan.quiescers or self.plan.by_agent):
             return
-        warning = forecast.refuse(self.plan, self._predicted)
+        warning = forecast.refuse(self.plan, self._predicted, hook)
         self.world.reporter.step(
             'predicted', hold=str(self._predicted), warning=warning
         )

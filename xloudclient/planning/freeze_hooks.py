@@ -16,8 +16,8 @@
 import contextlib
 import dataclasses
 import enum
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from xloudclient.consistency import auto, fitness, witness
 from xloudclient.consistency.errors import (
@@ -27,6 +27,7 @@ from xloudclient.consistency.errors import (
     Failure,
     GuestLost,
     HostKeyUnknown,
+    Interrupted,
     Misuse,
     NotQuiesced,
 )
@@ -35,10 +36,13 @@ from xloudclient.consistency.ports import FreezeHook
 from xloudclient.consistency.run import CONNECT_SECONDS, PROBE_SECONDS
 from xloudclient.consistency.taking import CALL_SECONDS
 from xloudclient.consistency.text import printable
+from xloudclient.guest import freeze_hook
 from xloudclient.guest.look import Look
 from xloudclient.planning.looking import Patience
 from xloudclient.planning.planner import Planner
 from xloudclient.planning.wanted import catalogue
+
+T = TypeVar('T')
 
 #: Seconds to put the hook in its place and to restart the guest agent.
 SETUP_SECONDS = 60.0
@@ -52,6 +56,19 @@ STILL_CALLED = (
     'removed; that does nothing now. In the guest: systemctl restart '
     'qemu-guest-agent; then, for the rest of it: openstack server snapshot '
     'hook remove {}'
+)
+HALF_DONE = (
+    'The hook may be half there. What is: openstack server snapshot hook '
+    'list {0}; then run this again, or take it out: openstack server '
+    'snapshot hook remove {0}'
+)
+NO_AGENT = (
+    'hw_qemu_guest_agent is not set on its image, so Nova has no guest agent '
+    'freeze it'
+)
+UNSEEN_AGENT = (
+    "can't see the image that it was booted from; Nova has the guest agent "
+    'freeze it only if hw_qemu_guest_agent was set there'
 )
 #: Options that hold until the next restart of a server.
 PASSING = ('pid',)
@@ -135,7 +152,9 @@ class FreezeHooks:
         look = Look(guest)
         with contextlib.closing(look):
             facts = self._ask(
-                lambda: look.open(CONNECT_SECONDS), CONNECT_SECONDS
+                lambda: look.open(CONNECT_SECONDS),
+                CONNECT_SECONDS,
+                "can't reach the guest",
             )
             plan = Plan(target, '', '', address=guest.address)
             fitness.check_identity(plan, facts)
@@ -143,23 +162,23 @@ class FreezeHooks:
                 raise Busy(
                     'another run is at work in the guest', 'Try again later.'
                 )
-            return self._do(look)
+            return self._do(look, target)
 
-    def _do(self, look: Look) -> FreezeHook:
+    def _do(self, look: Look, target: Target) -> FreezeHook:
         if self.verb == 'install':
             chosen = self._chosen(look)
             for one in chosen:
                 self._examine(look, one)
             max_freeze = self.planner.options.max_freeze
-            return self._ask(
+            return self._change(
                 lambda: look.install_freeze_hook(
                     chosen, max_freeze, SETUP_SECONDS
                 ),
-                SETUP_SECONDS,
+                target,
             )
         if self.verb == 'remove':
-            return self._ask(
-                lambda: look.remove_freeze_hook(SETUP_SECONDS), SETUP_SECONDS
+            return self._change(
+                lambda: look.remove_freeze_hook(SETUP_SECONDS), target
             )
         return self._ask(lambda: look.freeze_hook(PROBE_SECONDS), CALL_SECONDS)
 
@@ -198,11 +217,44 @@ class FreezeHooks:
                 f'{quiescer.name} was not ready: {error}', UNABLE
             ) from error
 
-    def _ask(self, call: Any, seconds: float) -> Any:
+    def _ask(
+        self,
+        call: Callable[[], T],
+        seconds: float,
+        failed: str = "can't look into the guest",
+    ) -> T:
+        """Ask what changes nothing.
+
+        :raises NotQuiesced: there is no answer
+        """
         try:
             return self.patience.ask(call, seconds + 1)
         except (GuestLost, TimeoutError) as error:
-            raise NotQuiesced(f"can't reach the guest: {error}") from error
+            raise NotQuiesced(f'{failed}: {error}') from error
+
+    def _change(
+        self, call: Callable[[], FreezeHook], target: Target
+    ) -> FreezeHook:
+        """Change the hook in a guest that was reached.
+
+        :raises NotQuiesced: nothing was changed; Failure: it may be half done
+        """
+        advice = HALF_DONE.format(target.id)
+        try:
+            return self.patience.ask(call, SETUP_SECONDS + 1)
+        except (GuestLost, TimeoutError) as error:
+            raise Failure(
+                'the guest was reached, and did not tell whether the freeze '
+                f'hook is as it was to be: {error}',
+                advice,
+            ) from error
+        except NotQuiesced as failure:
+            if any(one in str(failure) for one in freeze_hook.REFUSALS):
+                raise
+            raise Failure(str(failure), advice) from failure
+        except Interrupted as failure:
+            failure.advice = advice
+            raise
 
     def _doubt(
         self, target: Target, server: Mapping[str, Any], hook: FreezeHook
@@ -221,12 +273,10 @@ class FreezeHooks:
             return printable('. '.join(witness.why_unused(plan, hook)))
         if target.kind is Kind.VOLUME:
             return witness.OF_VOLUMES
-        if not self.planner.cloud.has_agent(server, target):
-            return (
-                'hw_qemu_guest_agent is not set on its image, so Nova has no '
-                'guest agent freeze it'
-            )
-        return ''
+        has_agent = self.planner.cloud.has_agent(server, target)
+        if has_agent is None:
+            return UNSEEN_AGENT
+        return '' if has_agent else NO_AGENT
 
 
 def check(quiescers: tuple[Quiescer, ...], by_agent: bool) -> None:

@@ -81,6 +81,7 @@ class Looking:
         self.measured_ms = measured_ms
         self.patience = patience
         self.facts = GuestFacts()
+        self._hook = FreezeHook()
         self._seen: list[tuple[Quiescer, Evidence]] = []
         self._lapses: list[str] = []
 
@@ -118,7 +119,7 @@ class Looking:
     def _holders(self, look: Look) -> Iterator[Finding]:
         check = 'fsfreeze'
         try:
-            hook = self._freeze_hook(look)
+            hook = self._hook = self._freeze_hook(look)
             yield of_guest.freeze_hook(self.plan, hook)
             if self.plan.by_agent:
                 check = 'hook'
@@ -193,4 +194,6 @@ class Looking:
             ) from error
 
     def _hold(self) -> Finding:
-        return prediction.hold(self.plan, self.measured_ms, self.facts)
+        return prediction.hold(
+            self.plan, self.measured_ms, self.facts, self._hook
+        )

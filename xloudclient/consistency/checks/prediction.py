@@ -25,42 +25,36 @@ from xloudclient.consistency.checks.finding import (
     warning,
 )
 from xloudclient.consistency.errors import LowerClass, NotQuiesced
-from xloudclient.consistency.plan import Kind, Plan, Quiescer
-from xloudclient.consistency.ports import Evidence, GuestFacts
+from xloudclient.consistency.plan import Plan, Quiescer
+from xloudclient.consistency.ports import Evidence, FreezeHook, GuestFacts
 from xloudclient.consistency.proof import Holder, Proof, prove, prove_idle
 
 #: An application may well notice a hold that is longer.
 LONG_SECONDS = 10.0
 
 
-def hold(plan: Plan, measured_ms: int | None, facts: GuestFacts) -> Finding:
+def hold(
+    plan: Plan,
+    measured_ms: int | None,
+    facts: GuestFacts,
+    hook: FreezeHook = forecast.NO_HOOK,
+) -> Finding:
     """Predict the hold by the rule that a run has for it."""
     if not (plan.quiescers or plan.by_agent):
         return ok('hold', 'nothing is held')
     predicted = forecast.predict(plan, measured_ms, facts.used_bytes)
     try:
-        if doubt := forecast.refuse(plan, predicted):
+        if doubt := forecast.refuse(plan, predicted, hook):
             return warning('hold', doubt)
     except NotQuiesced as failure:
         return problem('hold', failure)
     text = f'{predicted}; --max-freeze is {plan.budget.max_freeze:g} s'
-    if is_for_hook(plan, predicted):
-        return warning(
-            'hold',
-            f"{text}; with the guest agent's freeze hook it is a moment",
-            f'openstack server snapshot hook install {plan.target.id}',
-        )
+    is_long = (predicted.seconds or 0) > LONG_SECONDS
+    if is_long and (command := forecast.by_hook(plan, hook)):
+        depends = forecast.if_agent(plan)
+        text += f"; with the guest agent's freeze hook it is a moment{depends}"
+        return warning('hold', text, command)
     return ok('hold', text)
-
-
-def is_for_hook(plan: Plan, predicted: forecast.Forecast) -> bool:
-    """Whether the hold is long, and one that the freeze hook would spare."""
-    return (
-        not plan.by_agent
-        and plan.target.kind is Kind.IMAGE
-        and not plan.captured_volumes
-        and (predicted.seconds or 0) > LONG_SECONDS
-    )
 
 
 def verdict(findings: Iterable[Finding], plan: Plan, proof: Proof) -> Finding:

@@ -39,6 +39,12 @@ PLACE = '/usr/local/lib/xloudclient/freeze-hook'
 WATCH = 'fsfreeze'
 #: The name of a user's own holding hook is a path; more is not shown.
 NAME_CHARACTERS = 200
+#: What ``setup.sh`` says before it has changed anything.
+REFUSALS = (
+    'only root can',
+    'there is no guest agent',
+    'the guest agent is started with',
+)
 #: Seconds in which each holder is to be ready.
 PATIENCE_SECONDS = 30
 

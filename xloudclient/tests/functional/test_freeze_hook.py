@@ -327,6 +327,35 @@ class TestFreezeHook(FreezeHookTestCase):
         self.assertIn("can't log in to MariaDB", self.last.stderr)
         self.assertEqual(before, self.files())
 
+    def test_a_change_that_was_not_seen_through_can_be_made_again(self):
+        before = self.files()
+        folder = f'{self.root}/usr/local/lib'
+        self.guest.run('chmod', '555', folder, check=True)
+        self.manage('install', expect=1)
+        self.assertIn("can't write", self.last.stderr)
+        self.assertIn('hook remove', self.last.stderr)
+        self.guest.run('chmod', '755', folder, check=True)
+        # the files are in their place then, and the agent is not told of them
+        self.script_in_guest('bin/tail', '#!/bin/sh\nexec sleep 60\n')
+        with fixtures.MonkeyPatch(
+            'xloudclient.planning.freeze_hooks.SETUP_SECONDS', 1.0
+        ):
+            self.manage('install', '--quiesce', 'none', expect=1)
+        self.assertIn('the guest was reached', self.last.stderr)
+        self.assertIn('hook remove', self.last.stderr)
+        self.guest.run('rm', 'bin/tail', check=True)
+        self.assertEqual('stale', self.manage('install')['Agent'])
+        self.stop_agent()
+        self.start_agent()
+        self.assertEqual('', self.manage('list')['Reason'])
+        self.cloud.connection().image.delete_image(self.server.image.id)
+        self.assertIn("can't see the image", self.manage('list')['Reason'])
+        self.manage('remove')
+        self.stop_agent()
+        self.start_agent()
+        self.manage('remove')
+        self.assertEqual(before, self.files())
+
     def test_what_may_not_be_seen_is_not_said_to_be_absent(self):
         place = self.root + freeze_hook.PLACE
         self.guest.run('mkdir', '-p', place, check=True)

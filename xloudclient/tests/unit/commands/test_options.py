@@ -141,6 +141,18 @@ class TestOptions(testtools.TestCase):
         wanted |= {'--data-volumes', '--no-data-volumes', '--concurrency'}
         self.assertEqual(wanted, ours - formatters)
 
+    def test_what_captures_nothing_says_nothing_of_captures(self):
+        for cls, is_said in (
+            (server_snapshot.CreateServerSnapshot, True),
+            (server_snapshot.CheckServerSnapshot, False),
+            (server_snapshot.InstallFreezeHook, False),
+        ):
+            parser = cls(mock.Mock(), None).get_parser('x')
+            [option] = [
+                one for one in parser._actions if one.dest == 'concurrency'
+            ]
+            self.assertEqual(is_said, 'captured' in option.help, cls)
+
     def test_wrong_values_are_usage_errors(self):
         for words in (
             '--max-freeze soon',

@@ -11,6 +11,7 @@
 #  under the License.
 
 
+import dataclasses
 import datetime
 
 import testtools
@@ -23,6 +24,7 @@ from xloudclient.consistency.errors import (
     most_urgent,
 )
 from xloudclient.consistency.plan import Kind
+from xloudclient.consistency.ports import FreezeHook
 from xloudclient.tests.fakes import world as fakes
 
 NOW = datetime.datetime(2026, 3, 18, 14, 5, 9, tzinfo=datetime.UTC)
@@ -104,6 +106,37 @@ class TestForecast(testtools.TestCase):
     def test_a_measurement_is_refused_over_the_limit(self):
         error = self.assertRaises(NotQuiesced, self.refuse, 60.1, True)
         self.assertIn('--max-freeze', error.advice)
+
+    def ways(self, hook=forecast.NO_HOOK, has_agent=True, **changes):
+        plan = fakes.plan(**changes)
+        target = dataclasses.replace(plan.target, has_agent=has_agent)
+        plan = dataclasses.replace(plan, target=target)
+        long = forecast.Forecast(200.0, is_measured=True)
+        error = self.assertRaises(
+            NotQuiesced, forecast.refuse, plan, long, hook
+        )
+        return error.advice
+
+    def test_the_freeze_hook_is_named_where_it_would_hold(self):
+        self.assertIn('hook install', self.ways())
+        self.assertNotIn('hw_qemu_guest_agent', self.ways())
+        self.assertIn('if its image has', self.ways(has_agent=None))
+        for changes in (
+            {'has_agent': False},
+            {'kind': Kind.VOLUME},
+            {'volumes': (fakes.data_volume(),)},
+            {'group_id': 'g'},
+            {'rehearse': True},
+        ):
+            self.assertNotIn('freeze hook', self.ways(**changes), changes)
+
+    def test_a_freeze_hook_that_is_there_is_to_be_used(self):
+        held = fakes.plan().quiescers[:1]
+        hook = FreezeHook(is_installed=True, quiescers=held, agent='used')
+        self.assertIn('--quiesce agent', self.ways(hook))
+        self.assertNotIn('hook install', self.ways(hook))
+        other = dataclasses.replace(hook, quiescers=())
+        self.assertIn('hook install', self.ways(other))
 
     def join(self, *members):
         return forecast.join(

@@ -39,7 +39,12 @@ from xloudclient.consistency.plan import (
     Kind,
     Quiescer,
 )
-from xloudclient.consistency.ports import Data, Evidence, GuestFacts
+from xloudclient.consistency.ports import (
+    Data,
+    Evidence,
+    FreezeHook,
+    GuestFacts,
+)
 from xloudclient.consistency.proof import Proof, read_line
 from xloudclient.tests.fakes import world as fakes
 
@@ -137,6 +142,13 @@ class TestPrediction(testtools.TestCase):
         by_agent = dataclasses.replace(plan, quiescers=(), by_agent=True)
         found = prediction.hold(by_agent, 59_000, FACTS)
         self.assertIn('2.0 s (estimated)', found.text)
+        target = dataclasses.replace(plan.target, has_agent=False)
+        without = dataclasses.replace(plan, target=target)
+        found = prediction.hold(without, 59_000, FACTS)
+        self.assertEqual(Result.OK, found.result)
+        hook = FreezeHook(is_installed=True, quiescers=plan.quiescers[:1])
+        found = prediction.hold(plan, 59_000, FACTS, hook)
+        self.assertIn('--quiesce agent', found.advice)
         large = dataclasses.replace(FACTS, used_bytes=15 * 10**9)
         found = prediction.hold(plan, None, large)
         self.assertEqual(Result.WARNING, found.result)

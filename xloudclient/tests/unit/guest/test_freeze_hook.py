@@ -13,6 +13,8 @@
 
 """What is put into a guest, and what is believed of what comes back."""
 
+import re
+
 import testtools
 
 from xloudclient.consistency.errors import Misuse
@@ -251,3 +253,15 @@ class TestInstallation(testtools.TestCase):
     def test_there_is_an_end_to_what_it_holds(self):
         many = [built_in('sync')] * 6
         self.assertRaises(Misuse, freeze_hook.installation, many, 60.0)
+
+    def test_what_is_no_refusal_may_be_half_done(self):
+        script = freeze_hook.setup_files()['file'].decode()
+        said = re.findall(r"""fail ['"](.*)""", script)
+        refusals = [
+            one
+            for one in said
+            if any(part in one for part in freeze_hook.REFUSALS)
+        ]
+        others = [one for one in said if one.startswith("can't ")]
+        self.assertEqual(4, len(refusals))
+        self.assertEqual(len(said), len(refusals) + len(others))
