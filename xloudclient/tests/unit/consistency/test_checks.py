@@ -128,7 +128,7 @@ class TestPrediction(testtools.TestCase):
         self.assertEqual(Consistency.FILESYSTEM, proof.consistency)
 
     def test_the_hold_follows_the_forecast(self):
-        plan = fakes.plan()
+        plan = fakes.plan(has_agent=True)
         for measured_ms, result in (
             (None, Result.OK),
             (9_000, Result.OK),
