@@ -32,6 +32,7 @@ for word; do
     *) exit 2 ;;
     esac
 done
+uid=$(id -u)
 hook=$place/hook
 configuration=$root/etc/qemu/qemu-ga.conf
 
@@ -44,7 +45,7 @@ fail() {
 find_agent() {
     AGENT='' NAMED='' STAMP=''
     for process in $(ps -e -o pid= 2>/dev/null || { cd /proc && set +f && echo [0-9]*; }); do
-        { read -r name <"/proc/$process/comm"; } 2>/dev/null && [ "$name" = qemu-ga ] || continue
+        is_agent "$process" 2>/dev/null || continue
         AGENT=$process
         break
     done
@@ -63,6 +64,38 @@ $(tr '\0' '\n' <"/proc/$AGENT/cmdline")
 END
 }
 
+# is_agent PID: whether that is this guest's agent, and not what another account or a container calls so. Who owns
+# /proc/PID does not tell: of a process that can't be dumped, that is always root.
+is_agent() {
+    { read -r name <"/proc/$1/comm"; } && [ "$name" = qemu-ga ] || return 1
+    first=1
+    [ -z "$root" ] || first=self
+    while read -r name real effective _; do
+        [ "$name" != Uid: ] || [ "$real $effective" = "$uid $uid" ] || return 1
+    done <"/proc/$1/status"
+    namespace=$(readlink "/proc/$1/ns/mnt") && [ "$namespace" = "$(readlink "/proc/$first/ns/mnt")" ] &&
+        is_ours "/proc/$1/exe" L
+}
+
+# is_ours PATH [L]: whether nobody but root (or who runs this) can write there. With L, links are followed; else refused.
+is_ours() {
+    ls "-ldn${2-}" "$1" 2>/dev/null | {
+        IFS=' ' read -r mode _ owner _
+        case $mode in l* | ?????w* | ????????w*) exit 1 ;; esac
+        [ "$owner" = 0 ] || [ "$owner" = "$uid" ]
+    }
+}
+
+# refuse_others PATH: fails if somebody else could put something in the place of PATH, or of a folder on the way to it.
+refuse_others() (
+    path=$root
+    IFS=/
+    for part in ${1#/}; do
+        path=$path/$part
+        is_ours "$path" || fail "$path is a link, or others than root can write there: root's files are not put there"
+    done
+)
+
 # Sets RUNNER, the folder of the stock runner that the agent was told to run, or fails.
 find_runner() {
     RUNNER=''
@@ -71,6 +104,7 @@ find_runner() {
     [ -d "$RUNNER" ] && grep -q fsfreeze-hook.d "$root$NAMED" || RUNNER=''
     [ -n "$RUNNER" ] || fail "the guest agent is started with --fsfreeze-hook=$NAMED: name that hook in \
 $configuration instead (fsfreeze-hook=$NAMED below [general]), restart the agent, and install again"
+    refuse_others "$NAMED" && refuse_others "$NAMED.d" || exit 1
 }
 
 # Prints what the key names; several lines if it is there several times.
@@ -111,7 +145,7 @@ set_key() {
 }
 
 install() {
-    [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail 'only root can install a freeze hook: sudo needs a password there'
+    [ -n "$root" ] || [ "$uid" = 0 ] || fail 'only root can install a freeze hook: sudo needs a password there'
     find_agent
     [ -n "$AGENT" ] || command -v qemu-ga >/dev/null || [ -x "$root/usr/bin/qemu-ga" ] ||
         fail 'there is no guest agent in this guest: install the package qemu-guest-agent'
@@ -121,7 +155,9 @@ install() {
     abandon
     copy
     if [ -n "$RUNNER" ]; then
-        printf '#!/bin/sh\nexec %s "$@"\n' "$hook" >"$RUNNER/xloudclient" && chmod 755 "$RUNNER/xloudclient" ||
+        # Not what a link there names. A file with a dot is not run by the runner.
+        rm -f "$RUNNER/.xloudclient" && printf '#!/bin/sh\nexec %s "$@"\n' "$hook" >"$RUNNER/.xloudclient" &&
+            chmod 755 "$RUNNER/.xloudclient" && mv "$RUNNER/.xloudclient" "$RUNNER/xloudclient" ||
             fail "can't write in $RUNNER"
         drop_key
     elif [ "$(named_by_key)" != "$hook" ]; then
@@ -196,7 +232,7 @@ abandon() {
 
 remove() {
     [ -e "$place" ] || return 0
-    [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail 'only root can remove a freeze hook: sudo needs a password there'
+    [ -n "$root" ] || [ "$uid" = 0 ] || fail 'only root can remove a freeze hook: sudo needs a password there'
     find_agent
     loaded=''
     ! is_calling || loaded=$STAMP
