@@ -114,8 +114,9 @@ named_by_key() {
         general && /^[ \t]*fsfreeze-hook[ \t]*=/ { sub(/^[^=]*=[ \t]*/, ""); sub(/[ \t]+$/, ""); print }' "$configuration"
 }
 
-# set_key [PATH]: has the key name PATH, or takes it away. The file keeps its owner and its mode.
-set_key() {
+# prepare_key [PATH]: writes $configuration.xloud, where the key names PATH, or nothing. It has the owner and mode of the
+# file that it is to take the place of.
+prepare_key() {
     [ ! -e "$configuration" ] || cp -p "$configuration" "$configuration.xloud" || fail "can't write $configuration"
     {
         [ ! -e "$configuration" ] || cat "$configuration"
@@ -134,13 +135,12 @@ set_key() {
         }
         general && /^[ \t]*fsfreeze-hook[ \t]*=/ { next }
         { print }
-        END { put() }' >"$configuration.new" || fail "can't write $configuration"
+        END { put() }' >"$configuration.xloud.new" || fail "can't write $configuration"
     if [ -e "$configuration.xloud" ]; then
-        cat "$configuration.new" >"$configuration.xloud"
-        rm -f "$configuration.new"
-        mv "$configuration.xloud" "$configuration"
+        cat "$configuration.xloud.new" >"$configuration.xloud"
+        rm -f "$configuration.xloud.new"
     else
-        mv "$configuration.new" "$configuration"
+        mv "$configuration.xloud.new" "$configuration.xloud"
     fi
 }
 
@@ -150,6 +150,7 @@ install() {
     [ -n "$AGENT" ] || command -v qemu-ga >/dev/null || [ -x "$root/usr/bin/qemu-ga" ] ||
         fail 'there is no guest agent in this guest: install the package qemu-guest-agent'
     find_runner
+    clean_up
     loaded=''
     read -r loaded 2>/dev/null <"$place/removed"
     abandon
@@ -166,18 +167,36 @@ install() {
     ! command -v restorecon >/dev/null || restorecon -R "$place" ${RUNNER:+"$RUNNER"}
 }
 
+# What an interrupted one left: between the two moves of put_in_place the hook is at .old; .new was never in its place.
+take_back() {
+    [ -e "$place" ] || [ ! -e "$place.old" ] || mv "$place.old" "$place"
+} 2>/dev/null
+
+clean_up() {
+    take_back
+    rm -rf "$place.new" "$place.old" "$configuration.xloud" "$configuration.xloud.new" || fail "can't write in ${place%/*}"
+}
+
 # copy: puts the files into their folder, which is whole at any time. What was there before us is kept.
 copy() {
-    mkdir -p "${place%/*}" && rm -rf "$place.new" && (umask 077; mkdir "$place.new") || fail "can't write in ${place%/*}"
-    [ -e "$place/removed" ] || for file in original written previous stale made; do
-        [ ! -e "$place/$file" ] || cp -p "$place/$file" "$place.new" || fail "can't write in $place.new"
-    done
+    mkdir -p "${place%/*}" || fail "can't write in ${place%/*}"
+    keep_what_was
     set +f
     cp hook supervisor settings holder.* "$place.new" || fail "can't write in $place.new"
     set -f
     chmod 700 "$place.new/hook"
-    ! read -r before 2>/dev/null <"$place/previous" || printf 'previous %s\n' "$before" >>"$place.new/settings"
+    if [ -z "$RUNNER" ] && read -r before 2>/dev/null <"$place/previous"; then
+        printf 'previous %s\n' "$before" >>"$place.new/settings" || fail "can't write in $place.new"
+    fi
     put_in_place
+}
+
+# keep_what_was: begins .new, with what is needed to leave the agent's configuration as it was.
+keep_what_was() {
+    (umask 077; mkdir "$place.new") || fail "can't write in ${place%/*}"
+    for file in original written previous stale made; do
+        [ ! -e "$place/$file" ] || cp -p "$place/$file" "$place.new" || fail "can't write in $place.new"
+    done
 }
 
 put_in_place() {
@@ -186,17 +205,20 @@ put_in_place() {
     rm -rf "$place.old"
 }
 
+# set_our_key: all that remove and status need is written before the key is, which is what has the agent call us.
 set_our_key() {
     before=$(named_by_key | tail -n 1)
-    if [ -n "$before" ]; then
-        printf '%s\n' "$before" >"$place/previous"
-        printf 'previous %s\n' "$before" >>"$place/settings"
+    rm -f "$place/original" "$place/previous"
+    [ -z "$before" ] || printf '%s\n' "$before" >"$place/previous" || fail "can't write in $place"
+    printf 'previous %s\n' "$before" >>"$place/settings" || fail "can't write in $place"
+    [ ! -e "$configuration" ] || cp -p "$configuration" "$place/original" || fail "can't write in $place"
+    if [ ! -d "${configuration%/*}" ]; then
+        true >"$place/made" && mkdir -p "${configuration%/*}" || fail "can't write ${configuration%/*}"
     fi
-    rm -f "$place/original"
-    [ ! -e "$configuration" ] || cp -p "$configuration" "$place/original"
-    [ -d "${configuration%/*}" ] || { mkdir -p "${configuration%/*}" && true >"$place/made"; }
-    set_key "$hook"
-    cp -p "$configuration" "$place/written"
+    prepare_key "$hook"
+    cp -p "$configuration.xloud" "$place/written" || fail "can't write in $place"
+    [ -z "$AGENT" ] || [ "$loaded" = "$STAMP" ] || printf '%s\n' "$STAMP" >"$place/stale" || fail "can't write in $place"
+    mv "$configuration.xloud" "$configuration" || fail "can't write $configuration"
     restart_agent
 }
 
@@ -206,7 +228,8 @@ drop_key() {
     if ! cmp -s "$configuration" "$place/written"; then
         before=''
         read -r before 2>/dev/null <"$place/previous"
-        set_key "$before"
+        prepare_key "$before"
+        mv "$configuration.xloud" "$configuration"
     elif [ -e "$place/original" ]; then
         cp -p "$place/original" "$configuration.xloud" && mv "$configuration.xloud" "$configuration"
     else
@@ -216,10 +239,9 @@ drop_key() {
     restart_agent
 }
 
-# An agent that was started before the key was changed goes on as it is: with nothing, or with what was removed before.
+# An agent that is not restarted goes on as it is: with nothing, or with what was removed before.
 restart_agent() {
     [ -n "$AGENT" ] || return 0
-    [ "$loaded" = "$STAMP" ] || printf '%s\n' "$STAMP" >"$place/stale"
     [ -z "$root" ] && [ -d /run/systemd/system ] || return 0
     systemctl try-restart qemu-guest-agent.service
     # It is looked for next, and may not be itself yet.
@@ -230,47 +252,60 @@ abandon() {
     [ ! -x "$hook" ] || [ -e "$place/removed" ] || "$hook" abandon </dev/null >/dev/null 2>&1
 }
 
+# remove: does all of its work, whatever an interrupted one left or took away.
 remove() {
-    [ -e "$place" ] || return 0
+    is_here || return 0
     [ -n "$root" ] || [ "$uid" = 0 ] || fail 'only root can remove a freeze hook: sudo needs a password there'
+    clean_up
     find_agent
-    loaded=''
-    ! is_calling || loaded=$STAMP
     abandon
     find_home
+    [ -z "$home" ] || rm -rf "$home/agent"
+    loaded=''
+    if is_calling; then
+        loaded=$STAMP
+        leave_nothing_to_do
+    fi
     set +f
     for file in "$root"/etc/*/fsfreeze-hook.d/xloudclient; do
         [ ! -e "$file" ] || rm -f "$file" || fail "can't remove $file"
     done
     set -f
     drop_key
-    [ -z "$home" ] || rm -rf "$home/agent"
     find_agent
-    if [ -n "$loaded" ] && [ "$loaded" = "$STAMP" ]; then
-        leave_nothing_to_do
-        return
+    if [ -z "$loaded" ] || [ "$loaded" != "$STAMP" ]; then
+        # as a whole: half a folder would be nothing that can be called
+        [ ! -e "$place" ] || mv "$place" "$place.new" && rm -rf "$place.new" || fail "can't remove $place"
+        rmdir "${place%/*}" 2>/dev/null
     fi
-    rm -rf "$place" "$place.new" "$place.old" || fail "can't remove $place"
-    rmdir "${place%/*}" 2>/dev/null
     true
+}
+
+# is_here: whether there is anything of ours.
+is_here() {
+    set +f
+    set -- "${place%/*}" "$root"/etc/*/fsfreeze-hook.d/xloudclient
+    set -f
+    for file; do
+        [ ! -e "$file" ] || return 0
+    done
+    [ "$(named_by_key)" = "$hook" ]
 }
 
 # is_calling: whether the agent that runs has read that it is to call our hook.
 is_calling() {
     [ -n "$AGENT" ] || return 1
     stamp=''
-    if read -r stamp 2>/dev/null <"$place/removed"; then
-        [ "$stamp" = "$STAMP" ]
-        return
-    fi
+    ! read -r stamp 2>/dev/null <"$place/removed" || [ "$stamp" != "$STAMP" ] || return 0
+    stamp=''
     read -r stamp 2>/dev/null <"$place/stale"
     [ "$stamp" != "$STAMP" ] && [ "${NAMED:-$hook}" = "$hook" ] && [ "$(named_by_key)" = "$hook" ]
 }
 
 # leave_nothing_to_do: what an agent that was not restarted goes on to call. If it were gone, that agent would not freeze.
 leave_nothing_to_do() {
-    rm -rf "$place.new" && (umask 077; mkdir "$place.new") || fail "can't write in ${place%/*}"
-    [ ! -e "$place/previous" ] || cp -p "$place/previous" "$place.new" || fail "can't write in $place.new"
+    mkdir -p "${place%/*}" || fail "can't write in ${place%/*}"
+    keep_what_was
     printf '%s\n' "$STAMP" >"$place.new/removed" && cat >"$place.new/hook" <<'END' || fail "can't write in $place.new"
 #!/bin/sh
 # The freeze hook was removed, and the guest agent was not restarted since. It calls this, and what it had before.
@@ -293,6 +328,7 @@ find_home() {
 }
 
 status() {
+    take_back
     if [ ! -x "$hook" ]; then
         if [ -e "$place" ]; then echo closed; else echo absent; fi
         return

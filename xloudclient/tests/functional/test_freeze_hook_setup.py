@@ -30,6 +30,12 @@ from xloudclient.tests.functional import quiescer_hook
 
 #: Root's home for what runs belongs to the machine; others have their own.
 NOBODY = 65534
+#: The setup is killed before the Nth of its moves and removals.
+INTERRUPTION = """steps=$((1 + $(cat {count})))
+echo $steps >{count}
+[ $steps != {number} ] || kill -KILL 0
+exec /bin/{program} "$@"
+"""
 RUNNER = '#!/bin/sh\n# runs what is in fsfreeze-hook.d\n'
 
 
@@ -47,10 +53,10 @@ class SetupTestCase(testtools.TestCase):
         self.hook = f'{self.place}/hook'
         self.user = os.geteuid() or NOBODY
         self.own(self.folder.path)
-        for name in ('bin', 'runtime', 'root', 'root/etc', 'root/etc/qemu',
-                     'root/usr', 'root/usr/local', 'root/usr/local/lib'):  # fmt: skip
-            os.mkdir(self.folder.join(name))
-            self.own(self.folder.join(name))
+        for name in ('bin', 'runtime', 'root/etc/qemu', 'root/usr/local/lib'):
+            os.makedirs(self.folder.join(name))
+        for folder, _, _ in os.walk(self.folder.path):
+            self.own(folder)
         self.stand_in('ps', 'true')
         files = freeze_hook.installation([built_in('sync')], 20)
         for name, content in files.items():
@@ -86,6 +92,7 @@ class SetupTestCase(testtools.TestCase):
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            start_new_session=True,
             **({} if user == os.geteuid() else
                {'user': user, 'group': user, 'extra_groups': ()}),
         )  # fmt: skip
@@ -181,3 +188,82 @@ class TestAgent(SetupTestCase):
         self.assertEqual('used', self.set_up('status').agent)
         self.assertEqual('mine', self.read(victim))
         self.assertEqual(['xloudclient'], os.listdir(f'{runner}.d'))
+
+
+class TestInterruption(SetupTestCase):
+    """What is killed halfway is finished, or undone, by what comes next."""
+
+    def setUp(self):
+        super().setUp()
+        own = f'{self.root}/own'
+        self.write(self.configuration, f'[general]\nfsfreeze-hook={own}\n')
+        self.before = self.tree()
+
+    def interrupted(self, verb):
+        """Kill it at each of its steps in turn; yields after each."""
+        number, is_over = 0, False
+        count = self.folder.join('count')
+        programs = 'mv', 'rm'
+        while not is_over:
+            number += 1
+            self.write(count, '0')
+            for program in programs:
+                self.stand_in(
+                    program,
+                    INTERRUPTION.format(
+                        count=count, number=number, program=program
+                    ),
+                )
+            shell = quiescer_hook.SHELLS[number % len(quiescer_hook.SHELLS)]
+            is_over = self.run_setup(verb, shell).returncode == 0
+            for program in programs:
+                os.remove(self.folder.join('bin', program))
+            yield number
+        self.assertGreater(number, 4)
+
+    def is_key_ours(self):
+        return f'={self.hook}\n' in self.read(self.configuration)
+
+    def test_an_install(self):
+        self.start_agent()
+        for number in self.interrupted('install'):
+            hook = self.set_up('status')
+            # that agent was started before
+            self.assertFalse(hook.is_used, number)
+            if self.is_key_ours():
+                self.assertTrue(os.access(self.hook, os.X_OK), number)
+                self.assertEqual('stale', hook.agent, number)
+            self.set_up('remove')
+            self.assertEqual(self.before, self.tree(), number)
+
+    def test_another_install(self):
+        self.set_up('install')
+        self.start_agent()
+        for number in self.interrupted('install'):
+            self.assertTrue(self.set_up('status').is_used, number)
+            self.assertTrue(self.set_up('install').is_used, number)
+        self.stand_in('ps', 'true')
+        self.set_up('remove')
+        self.assertEqual(self.before, self.tree())
+
+    def test_a_removal(self):
+        self.set_up('install')
+        self.start_agent()
+        for number in self.interrupted('remove'):
+            # the agent goes on to call it
+            self.assertEqual('stale', self.set_up('remove').agent, number)
+            self.assertFalse(self.is_key_ours())
+            self.assertTrue(os.access(self.hook, os.X_OK), number)
+            self.set_up('install')
+            self.assertTrue(self.set_up('status').is_used, number)
+        self.stand_in('ps', 'true')
+        for number in self.interrupted('remove'):
+            self.set_up('remove')
+            self.assertEqual(self.before, self.tree(), number)
+            self.set_up('install')
+
+    def test_what_is_left_is_removed_without_the_hook(self):
+        self.set_up('install')
+        shutil.rmtree(self.place)
+        self.set_up('remove')
+        self.assertFalse(self.is_key_ours())
