@@ -117,10 +117,11 @@ named_by_key() {
 # prepare_key [PATH]: writes $configuration.xloud, where the key names PATH, or nothing. It has the owner and mode of the
 # file that it is to take the place of.
 prepare_key() {
-    [ ! -e "$configuration" ] || cp -p "$configuration" "$configuration.xloud" || fail "can't write $configuration"
-    {
-        [ ! -e "$configuration" ] || cat "$configuration"
-    } | hook=${1-} awk '
+    # It may be a link to where it is really kept.
+    [ ! -L "$configuration" ] || configuration=$(readlink -f "$configuration") || fail "can't follow $configuration"
+    file=/dev/null
+    [ ! -e "$configuration" ] || file=$configuration
+    text=$(hook=${1-} awk '
         function put() {
             if (done || ENVIRON["hook"] == "") return
             if (!seen) print "[general]"
@@ -135,13 +136,17 @@ prepare_key() {
         }
         general && /^[ \t]*fsfreeze-hook[ \t]*=/ { next }
         { print }
-        END { put() }' >"$configuration.xloud.new" || fail "can't write $configuration"
-    if [ -e "$configuration.xloud" ]; then
-        cat "$configuration.xloud.new" >"$configuration.xloud"
-        rm -f "$configuration.xloud.new"
-    else
-        mv "$configuration.xloud.new" "$configuration.xloud"
-    fi
+        END { put() }' "$file") || fail "can't read $configuration"
+    {
+        { [ ! -e "$configuration" ] || cp -p "$configuration" "$configuration.xloud"; } &&
+            printf '%s\n' "$text" >"$configuration.xloud" && [ "$(cat "$configuration.xloud")" = "$text" ]
+    } 2>/dev/null || give_up
+}
+
+# give_up: a disk that is full must not cost the agent its configuration.
+give_up() {
+    rm -f "$configuration.xloud"
+    fail "can't write ${configuration%/*}: the guest agent's configuration is as it was"
 }
 
 install() {
@@ -174,7 +179,7 @@ take_back() {
 
 clean_up() {
     take_back
-    rm -rf "$place.new" "$place.old" "$configuration.xloud" "$configuration.xloud.new" || fail "can't write in ${place%/*}"
+    rm -rf "$place.new" "$place.old" "$configuration.xloud" || fail "can't write in ${place%/*}"
 }
 
 # copy: puts the files into their folder, which is whole at any time. What was there before us is kept.
@@ -211,14 +216,16 @@ set_our_key() {
     rm -f "$place/original" "$place/previous"
     [ -z "$before" ] || printf '%s\n' "$before" >"$place/previous" || fail "can't write in $place"
     printf 'previous %s\n' "$before" >>"$place/settings" || fail "can't write in $place"
-    [ ! -e "$configuration" ] || cp -p "$configuration" "$place/original" || fail "can't write in $place"
+    if [ -e "$configuration" ]; then
+        cp -p "$configuration" "$place/original" && cmp -s "$configuration" "$place/original" || fail "can't write in $place"
+    fi
     if [ ! -d "${configuration%/*}" ]; then
         true >"$place/made" && mkdir -p "${configuration%/*}" || fail "can't write ${configuration%/*}"
     fi
     prepare_key "$hook"
     cp -p "$configuration.xloud" "$place/written" || fail "can't write in $place"
     [ -z "$AGENT" ] || [ "$loaded" = "$STAMP" ] || printf '%s\n' "$STAMP" >"$place/stale" || fail "can't write in $place"
-    mv "$configuration.xloud" "$configuration" || fail "can't write $configuration"
+    mv "$configuration.xloud" "$configuration" || give_up
     restart_agent
 }
 
@@ -229,9 +236,11 @@ drop_key() {
         before=''
         read -r before 2>/dev/null <"$place/previous"
         prepare_key "$before"
-        mv "$configuration.xloud" "$configuration"
+        mv "$configuration.xloud" "$configuration" || give_up
     elif [ -e "$place/original" ]; then
-        cp -p "$place/original" "$configuration.xloud" && mv "$configuration.xloud" "$configuration"
+        [ ! -L "$configuration" ] || configuration=$(readlink -f "$configuration")
+        cp -p "$place/original" "$configuration.xloud" 2>/dev/null &&
+            cmp -s "$place/original" "$configuration.xloud" && mv "$configuration.xloud" "$configuration" || give_up
     else
         rm -f "$configuration"
         [ ! -e "$place/made" ] || rmdir "${configuration%/*}" 2>/dev/null

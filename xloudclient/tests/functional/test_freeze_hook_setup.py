@@ -267,3 +267,47 @@ class TestInterruption(SetupTestCase):
         shutil.rmtree(self.place)
         self.set_up('remove')
         self.assertFalse(self.is_key_ours())
+
+
+class TestConfiguration(SetupTestCase):
+    def test_a_full_disk_costs_nothing(self):
+        if os.geteuid():
+            self.skipTest('only root can mount a file system')
+        folder = os.path.dirname(self.configuration)
+        # with our key it needs one more page
+        text = '[general]\n' + '# mine\n' * 580
+        codes = set()
+        for pages in range(2, 6):
+            subprocess.run(
+                ['mount', '-t', 'tmpfs', '-o', f'size={pages * 4}k,mode=755',
+                 'none', folder], check=True,
+            )  # fmt: skip
+            try:
+                self.own(folder)
+                self.write(self.configuration, text)
+                done = self.run_setup('install')
+                codes.add(done.returncode)
+                if done.returncode == 0:
+                    self.assertIn(self.hook, self.read(self.configuration))
+                    self.set_up('remove')
+                else:
+                    self.assertIn('is as it was', done.stderr)
+                self.assertEqual(text, self.read(self.configuration))
+                self.assertEqual(['qemu-ga.conf'], os.listdir(folder))
+                self.set_up('remove')
+                self.assertFalse(os.path.exists(self.place))
+            finally:
+                subprocess.run(['umount', folder], check=True)
+        self.assertEqual({0, 1}, codes)
+
+    def test_a_link_stays_one(self):
+        kept = f'{self.root}/etc/kept.conf'
+        self.write(kept, '[general]\nverbose=true\n')
+        os.symlink('../kept.conf', self.configuration)
+        before = self.tree()
+        self.set_up('install')
+        self.assertTrue(os.path.islink(self.configuration))
+        self.assertIn(self.hook, self.read(kept))
+        self.set_up('remove')
+        self.assertTrue(os.path.islink(self.configuration))
+        self.assertEqual(before, self.tree())
