@@ -160,7 +160,9 @@ install() {
     read -r loaded 2>/dev/null <"$place/removed"
     abandon
     copy
+    leave_runners "${RUNNER:+$RUNNER/xloudclient}"
     if [ -n "$RUNNER" ]; then
+        printf '%s\n' "$RUNNER/xloudclient" >"$place/runner" || fail "can't write in $place"
         # Not what a link there names. A file with a dot is not run by the runner.
         rm -f "$RUNNER/.xloudclient" && printf '#!/bin/sh\nexec %s "$@"\n' "$hook" >"$RUNNER/.xloudclient" &&
             chmod 755 "$RUNNER/.xloudclient" && mv "$RUNNER/.xloudclient" "$RUNNER/xloudclient" ||
@@ -170,6 +172,20 @@ install() {
         set_our_key
     fi
     ! command -v restorecon >/dev/null || restorecon -R "$place" ${RUNNER:+"$RUNNER"}
+}
+
+# leave_runners [FILE]: removes what had stock runners call us, but FILE. A runner that the key named before us would have
+# our hook call itself.
+leave_runners() {
+    but=${1-} file=''
+    read -r file 2>/dev/null <"$place/runner"
+    set +f
+    set -- "$file" "$root"/etc/*/fsfreeze-hook.d/xloudclient
+    set -f
+    for file; do
+        [ ! -e "$file" ] || [ "$file" = "$but" ] || rm -f "$file" || fail "can't remove $file"
+    done
+    [ -n "$but" ] || rm -f "$place/runner"
 }
 
 # What an interrupted one left: between the two moves of put_in_place the hook is at .old; .new was never in its place.
@@ -199,7 +215,7 @@ copy() {
 # keep_what_was: begins .new, with what is needed to leave the agent's configuration as it was.
 keep_what_was() {
     (umask 077; mkdir "$place.new") || fail "can't write in ${place%/*}"
-    for file in original written previous stale made; do
+    for file in original written previous stale made runner; do
         [ ! -e "$place/$file" ] || cp -p "$place/$file" "$place.new" || fail "can't write in $place.new"
     done
 }
@@ -275,11 +291,7 @@ remove() {
         loaded=$STAMP
         leave_nothing_to_do
     fi
-    set +f
-    for file in "$root"/etc/*/fsfreeze-hook.d/xloudclient; do
-        [ ! -e "$file" ] || rm -f "$file" || fail "can't remove $file"
-    done
-    set -f
+    leave_runners
     drop_key
     find_agent
     if [ -z "$loaded" ] || [ "$loaded" != "$STAMP" ]; then

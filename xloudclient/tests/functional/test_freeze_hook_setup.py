@@ -120,9 +120,9 @@ class SetupTestCase(testtools.TestCase):
     def configuration(self):
         return f'{self.root}/etc/qemu/qemu-ga.conf'
 
-    def runner(self):
+    def runner(self, name='etc/qemu/fsfreeze-hook'):
         """Return the path of a stock runner with its folder."""
-        path = f'{self.root}/etc/qemu/fsfreeze-hook'
+        path = f'{self.root}/{name}'
         self.write(path, RUNNER, 0o755)
         os.mkdir(f'{path}.d')
         self.own(f'{path}.d')
@@ -188,6 +188,26 @@ class TestAgent(SetupTestCase):
         self.assertEqual('used', self.set_up('status').agent)
         self.assertEqual('mine', self.read(victim))
         self.assertEqual(['xloudclient'], os.listdir(f'{runner}.d'))
+
+    def test_it_leaves_a_runner_wherever_that_is(self):
+        runner = self.runner('usr/fsfreeze-hook')
+        before = self.tree()
+        agent = self.start_agent(f'-F{runner.removeprefix(self.root)}')
+        self.set_up('install')
+        self.assertTrue(self.set_up('status').is_used)
+        self.set_up('remove')
+        self.stand_in('ps', 'true')
+        self.set_up('remove')
+        self.assertEqual(before, self.tree())
+        # the same guest, now without -F: our hook calls the runner
+        self.stand_in('ps', f'echo {agent.pid}')
+        self.set_up('install')
+        self.write(self.configuration, f'[general]\nfsfreeze-hook={runner}\n')
+        self.stand_in('ps', 'true')
+        self.set_up('install')
+        self.assertEqual([], os.listdir(f'{runner}.d'))
+        settings = self.read(f'{self.place}/settings')
+        self.assertIn(f'previous {runner}\n', settings)
 
 
 class TestInterruption(SetupTestCase):
