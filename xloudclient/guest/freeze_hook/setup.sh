@@ -34,6 +34,7 @@ for word; do
     *) exit 2 ;;
     esac
 done
+uid=$(id -u)
 hook=$place/hook
 configuration=$root/etc/qemu/qemu-ga.conf
 
@@ -46,7 +47,7 @@ fail() {
 find_agent() {
     AGENT='' NAMED='' STAMP=''
     for process in $(ps -e -o pid= 2>/dev/null || { cd /proc && set +f && echo [0-9]*; }); do
-        { read -r name <"/proc/$process/comm"; } 2>/dev/null && [ "$name" = qemu-ga ] || continue
+        is_agent "$process" 2>/dev/null || continue
         AGENT=$process
         break
     done
@@ -65,6 +66,38 @@ $(tr '\0' '\n' <"/proc/$AGENT/cmdline")
 END
 }
 
+# is_agent PID: whether that is this guest's agent, and not what another account or a container calls so. Who owns
+# /proc/PID does not tell: of a process that can't be dumped, that is always root.
+is_agent() {
+    { read -r name <"/proc/$1/comm"; } && [ "$name" = qemu-ga ] || return 1
+    first=1
+    [ -z "$root" ] || first=self
+    while read -r name real effective _; do
+        [ "$name" != Uid: ] || [ "$real $effective" = "$uid $uid" ] || return 1
+    done <"/proc/$1/status"
+    namespace=$(readlink "/proc/$1/ns/mnt") && [ "$namespace" = "$(readlink "/proc/$first/ns/mnt")" ] &&
+        is_ours "/proc/$1/exe" L
+}
+
+# is_ours PATH [L]: whether nobody but root (or who runs this) can write there. With L, links are followed; else refused.
+is_ours() {
+    ls "-ldn${2-}" "$1" 2>/dev/null | {
+        IFS=' ' read -r mode _ owner _
+        case $mode in l* | ?????w* | ????????w*) exit 1 ;; esac
+        [ "$owner" = 0 ] || [ "$owner" = "$uid" ]
+    }
+}
+
+# refuse_others PATH: fails if somebody else could put something in the place of PATH, or of a folder on the way to it.
+refuse_others() (
+    path=$root
+    IFS=/
+    for part in ${1#/}; do
+        path=$path/$part
+        is_ours "$path" || fail "$path is a link, or others than root can write there: root's files are not put there"
+    done
+)
+
 # Sets RUNNER, the folder of the stock runner that the agent was told to run, or fails.
 find_runner() {
     RUNNER=''
@@ -73,6 +106,7 @@ find_runner() {
     [ -d "$RUNNER" ] && grep -q fsfreeze-hook.d "$root$NAMED" || RUNNER=''
     [ -n "$RUNNER" ] || fail "the guest agent is started with --fsfreeze-hook=$NAMED: name that hook in \
 $configuration instead (fsfreeze-hook=$NAMED below [general]), restart the agent, and install again"
+    refuse_others "$NAMED" && refuse_others "$NAMED.d" || exit 1
 }
 
 # Prints what the key names; several lines if it is there several times.
@@ -82,12 +116,14 @@ named_by_key() {
         general && /^[ \t]*fsfreeze-hook[ \t]*=/ { sub(/^[^=]*=[ \t]*/, ""); sub(/[ \t]+$/, ""); print }' "$configuration"
 }
 
-# set_key [PATH]: has the key name PATH, or takes it away. The file keeps its owner and its mode.
-set_key() {
-    [ ! -e "$configuration" ] || cp -p "$configuration" "$configuration.xloud" || fail "can't write $configuration"
-    {
-        [ ! -e "$configuration" ] || cat "$configuration"
-    } | hook=${1-} awk '
+# prepare_key [PATH]: writes $configuration.xloud, where the key names PATH, or nothing. It has the owner and mode of the
+# file that it is to take the place of.
+prepare_key() {
+    # It may be a link to where it is really kept.
+    [ ! -L "$configuration" ] || configuration=$(readlink -f "$configuration") || fail "can't follow $configuration"
+    file=/dev/null
+    [ ! -e "$configuration" ] || file=$configuration
+    text=$(hook=${1-} awk '
         function put() {
             if (done || ENVIRON["hook"] == "") return
             if (!seen) print "[general]"
@@ -102,28 +138,36 @@ set_key() {
         }
         general && /^[ \t]*fsfreeze-hook[ \t]*=/ { next }
         { print }
-        END { put() }' >"$configuration.new" || fail "can't write $configuration"
-    if [ -e "$configuration.xloud" ]; then
-        cat "$configuration.new" >"$configuration.xloud"
-        rm -f "$configuration.new"
-        mv "$configuration.xloud" "$configuration"
-    else
-        mv "$configuration.new" "$configuration"
-    fi
+        END { put() }' "$file") || fail "can't read $configuration"
+    {
+        { [ ! -e "$configuration" ] || cp -p "$configuration" "$configuration.xloud"; } &&
+            printf '%s\n' "$text" >"$configuration.xloud" && [ "$(cat "$configuration.xloud")" = "$text" ]
+    } 2>/dev/null || give_up
+}
+
+# give_up: a disk that is full must not cost the agent its configuration.
+give_up() {
+    rm -f "$configuration.xloud"
+    fail "can't write ${configuration%/*}: the guest agent's configuration is as it was"
 }
 
 install() {
-    [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail 'only root can install a freeze hook: sudo needs a password there'
+    [ -n "$root" ] || [ "$uid" = 0 ] || fail 'only root can install a freeze hook: sudo needs a password there'
     find_agent
     [ -n "$AGENT" ] || command -v qemu-ga >/dev/null || [ -x "$root/usr/bin/qemu-ga" ] ||
         fail 'there is no guest agent in this guest: install the package qemu-guest-agent'
     find_runner
+    clean_up
     loaded=''
     read -r loaded 2>/dev/null <"$place/removed"
     abandon
     copy
+    leave_runners "${RUNNER:+$RUNNER/xloudclient}"
     if [ -n "$RUNNER" ]; then
-        printf '#!/bin/sh\nexec %s "$@"\n' "$hook" >"$RUNNER/xloudclient" && chmod 755 "$RUNNER/xloudclient" ||
+        printf '%s\n' "$RUNNER/xloudclient" >"$place/runner" || fail "can't write in $place"
+        # Not what a link there names. A file with a dot is not run by the runner.
+        rm -f "$RUNNER/.xloudclient" && printf '#!/bin/sh\nexec %s "$@"\n' "$hook" >"$RUNNER/.xloudclient" &&
+            chmod 755 "$RUNNER/.xloudclient" && mv "$RUNNER/.xloudclient" "$RUNNER/xloudclient" ||
             fail "can't write in $RUNNER"
         drop_key
     elif [ "$(named_by_key)" != "$hook" ]; then
@@ -132,18 +176,50 @@ install() {
     ! command -v restorecon >/dev/null || restorecon -R "$place" ${RUNNER:+"$RUNNER"}
 }
 
+# leave_runners [FILE]: removes what had stock runners call us, but FILE. A runner that the key named before us would have
+# our hook call itself.
+leave_runners() {
+    but=${1-} file=''
+    read -r file 2>/dev/null <"$place/runner"
+    set +f
+    set -- "$file" "$root"/etc/*/fsfreeze-hook.d/xloudclient
+    set -f
+    for file; do
+        [ ! -e "$file" ] || [ "$file" = "$but" ] || rm -f "$file" || fail "can't remove $file"
+    done
+    [ -n "$but" ] || rm -f "$place/runner"
+}
+
+# What an interrupted one left: between the two moves of put_in_place the hook is at .old; .new was never in its place.
+take_back() {
+    [ -e "$place" ] || [ ! -e "$place.old" ] || mv "$place.old" "$place"
+} 2>/dev/null
+
+clean_up() {
+    take_back
+    rm -rf "$place.new" "$place.old" "$configuration.xloud" || fail "can't write in ${place%/*}"
+}
+
 # copy: puts the files into their folder, which is whole at any time. What was there before us is kept.
 copy() {
-    mkdir -p "${place%/*}" && rm -rf "$place.new" && (umask 077; mkdir "$place.new") || fail "can't write in ${place%/*}"
-    [ -e "$place/removed" ] || for file in original written previous stale made; do
-        [ ! -e "$place/$file" ] || cp -p "$place/$file" "$place.new" || fail "can't write in $place.new"
-    done
+    mkdir -p "${place%/*}" || fail "can't write in ${place%/*}"
+    keep_what_was
     set +f
     cp hook supervisor settings holder.* "$place.new" || fail "can't write in $place.new"
     set -f
     chmod 700 "$place.new/hook"
-    ! read -r before 2>/dev/null <"$place/previous" || printf 'previous %s\n' "$before" >>"$place.new/settings"
+    if [ -z "$RUNNER" ] && read -r before 2>/dev/null <"$place/previous"; then
+        printf 'previous %s\n' "$before" >>"$place.new/settings" || fail "can't write in $place.new"
+    fi
     put_in_place
+}
+
+# keep_what_was: begins .new, with what is needed to leave the agent's configuration as it was.
+keep_what_was() {
+    (umask 077; mkdir "$place.new") || fail "can't write in ${place%/*}"
+    for file in original written previous stale made runner; do
+        [ ! -e "$place/$file" ] || cp -p "$place/$file" "$place.new" || fail "can't write in $place.new"
+    done
 }
 
 put_in_place() {
@@ -152,17 +228,22 @@ put_in_place() {
     rm -rf "$place.old"
 }
 
+# set_our_key: all that remove and status need is written before the key is, which is what has the agent call us.
 set_our_key() {
     before=$(named_by_key | tail -n 1)
-    if [ -n "$before" ]; then
-        printf '%s\n' "$before" >"$place/previous"
-        printf 'previous %s\n' "$before" >>"$place/settings"
+    rm -f "$place/original" "$place/previous"
+    [ -z "$before" ] || printf '%s\n' "$before" >"$place/previous" || fail "can't write in $place"
+    printf 'previous %s\n' "$before" >>"$place/settings" || fail "can't write in $place"
+    if [ -e "$configuration" ]; then
+        cp -p "$configuration" "$place/original" && cmp -s "$configuration" "$place/original" || fail "can't write in $place"
     fi
-    rm -f "$place/original"
-    [ ! -e "$configuration" ] || cp -p "$configuration" "$place/original"
-    [ -d "${configuration%/*}" ] || { mkdir -p "${configuration%/*}" && true >"$place/made"; }
-    set_key "$hook"
-    cp -p "$configuration" "$place/written"
+    if [ ! -d "${configuration%/*}" ]; then
+        true >"$place/made" && mkdir -p "${configuration%/*}" || fail "can't write ${configuration%/*}"
+    fi
+    prepare_key "$hook"
+    cp -p "$configuration.xloud" "$place/written" || fail "can't write in $place"
+    [ -z "$AGENT" ] || [ "$loaded" = "$STAMP" ] || printf '%s\n' "$STAMP" >"$place/stale" || fail "can't write in $place"
+    mv "$configuration.xloud" "$configuration" || give_up
     restart_agent
 }
 
@@ -172,9 +253,12 @@ drop_key() {
     if ! cmp -s "$configuration" "$place/written"; then
         before=''
         read -r before 2>/dev/null <"$place/previous"
-        set_key "$before"
+        prepare_key "$before"
+        mv "$configuration.xloud" "$configuration" || give_up
     elif [ -e "$place/original" ]; then
-        cp -p "$place/original" "$configuration.xloud" && mv "$configuration.xloud" "$configuration"
+        [ ! -L "$configuration" ] || configuration=$(readlink -f "$configuration")
+        cp -p "$place/original" "$configuration.xloud" 2>/dev/null &&
+            cmp -s "$place/original" "$configuration.xloud" && mv "$configuration.xloud" "$configuration" || give_up
     else
         rm -f "$configuration"
         [ ! -e "$place/made" ] || rmdir "${configuration%/*}" 2>/dev/null
@@ -182,10 +266,9 @@ drop_key() {
     restart_agent
 }
 
-# An agent that was started before the key was changed goes on as it is: with nothing, or with what was removed before.
+# An agent that is not restarted goes on as it is: with nothing, or with what was removed before.
 restart_agent() {
     [ -n "$AGENT" ] || return 0
-    [ "$loaded" = "$STAMP" ] || printf '%s\n' "$STAMP" >"$place/stale"
     [ -z "$root" ] && [ -d /run/systemd/system ] || return 0
     systemctl try-restart qemu-guest-agent.service
     # It is looked for next, and may not be itself yet.
@@ -196,47 +279,56 @@ abandon() {
     [ ! -x "$hook" ] || [ -e "$place/removed" ] || "$hook" abandon </dev/null >/dev/null 2>&1
 }
 
+# remove: does all of its work, whatever an interrupted one left or took away.
 remove() {
-    [ -e "$place" ] || return 0
-    [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail 'only root can remove a freeze hook: sudo needs a password there'
+    is_here || return 0
+    [ -n "$root" ] || [ "$uid" = 0 ] || fail 'only root can remove a freeze hook: sudo needs a password there'
+    clean_up
     find_agent
-    loaded=''
-    ! is_calling || loaded=$STAMP
     abandon
     find_home
-    set +f
-    for file in "$root"/etc/*/fsfreeze-hook.d/xloudclient; do
-        [ ! -e "$file" ] || rm -f "$file" || fail "can't remove $file"
-    done
-    set -f
-    drop_key
     [ -z "$home" ] || rm -rf "$home/agent"
-    find_agent
-    if [ -n "$loaded" ] && [ "$loaded" = "$STAMP" ]; then
+    loaded=''
+    if is_calling; then
+        loaded=$STAMP
         leave_nothing_to_do
-        return
     fi
-    rm -rf "$place" "$place.new" "$place.old" || fail "can't remove $place"
-    rmdir "${place%/*}" 2>/dev/null
+    leave_runners
+    drop_key
+    find_agent
+    if [ -z "$loaded" ] || [ "$loaded" != "$STAMP" ]; then
+        # as a whole: half a folder would be nothing that can be called
+        [ ! -e "$place" ] || mv "$place" "$place.new" && rm -rf "$place.new" || fail "can't remove $place"
+        rmdir "${place%/*}" 2>/dev/null
+    fi
     true
+}
+
+# is_here: whether there is anything of ours.
+is_here() {
+    set +f
+    set -- "${place%/*}" "$root"/etc/*/fsfreeze-hook.d/xloudclient
+    set -f
+    for file; do
+        [ ! -e "$file" ] || return 0
+    done
+    [ "$(named_by_key)" = "$hook" ]
 }
 
 # is_calling: whether the agent that runs has read that it is to call our hook.
 is_calling() {
     [ -n "$AGENT" ] || return 1
     stamp=''
-    if read -r stamp 2>/dev/null <"$place/removed"; then
-        [ "$stamp" = "$STAMP" ]
-        return
-    fi
+    ! read -r stamp 2>/dev/null <"$place/removed" || [ "$stamp" != "$STAMP" ] || return 0
+    stamp=''
     read -r stamp 2>/dev/null <"$place/stale"
     [ "$stamp" != "$STAMP" ] && [ "${NAMED:-$hook}" = "$hook" ] && [ "$(named_by_key)" = "$hook" ]
 }
 
 # leave_nothing_to_do: what an agent that was not restarted goes on to call. If it were gone, that agent would not freeze.
 leave_nothing_to_do() {
-    rm -rf "$place.new" && (umask 077; mkdir "$place.new") || fail "can't write in ${place%/*}"
-    [ ! -e "$place/previous" ] || cp -p "$place/previous" "$place.new" || fail "can't write in $place.new"
+    mkdir -p "${place%/*}" || fail "can't write in ${place%/*}"
+    keep_what_was
     printf '%s\n' "$STAMP" >"$place.new/removed" && cat >"$place.new/hook" <<'END' || fail "can't write in $place.new"
 #!/bin/sh
 # The freeze hook was removed, and the guest agent was not restarted since. It calls this, and what it had before.
@@ -259,6 +351,7 @@ find_home() {
 }
 
 status() {
+    take_back
     if [ ! -x "$hook" ]; then
         if [ -e "$place" ]; then echo closed; else echo absent; fi
         return
