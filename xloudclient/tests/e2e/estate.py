@@ -96,6 +96,8 @@ class Estate:
             filename=str(path),
             disk_format=format_,
             container_format=format_ if format_ in ('aki', 'ari') else 'bare',
+            # else the SDK looks for one of that name, and fails at two
+            allow_duplicates=True,
             wait=True,
             **properties,
         )

@@ -83,9 +83,18 @@ class TestPage(testtools.TestCase):
         self.assertIn('- 1 of 1 (MyISAM)', text)
         self.assertIn('- application', text)
 
-    def test_a_trial_without_a_verdict_is_left_out(self):
-        text = page.render([Result('nothing', 1, note='no boot')])
-        self.assertNotIn('* - ``nothing``', text)
+    def test_a_trial_without_a_verdict_is_counted(self):
+        failed = Result('nothing', 1, note='exit 5')
+        text = page.render([failed, result()])
+        self.assertIn('* - ``nothing``\n     - 1\n     - 1\n', text)
+
+    def test_an_arm_that_only_failed_is_in_the_table(self):
+        text = page.render([Result('nothing', 1, note='exit 3')] * 2)
+        self.assertIn('* - ``nothing``\n     - 0\n     - 2\n', text)
+        self.assertIn('     - 2\n     - –\n', text)
+
+    def test_an_arm_that_was_not_run_is_left_out(self):
+        self.assertNotIn('* - ``recipe``', page.render([result()]))
 
     def test_the_picture_is_an_image_of_each_arm(self):
         chosen = page.chosen([result(), result('consistent')])

@@ -58,12 +58,11 @@ def _results() -> pathlib.Path:
     return pathlib.Path(cache, 'xloudclient', 'experiment.jsonl')
 
 
-def read(path: pathlib.Path) -> dict[Key, Result]:
-    """Return the latest result of each trial."""
+def read(path: pathlib.Path) -> list[Result]:
+    """Return the results of all attempts, in order."""
     if not path.exists():
-        return {}
-    found = map(Result.of, map(json.loads, path.read_text().splitlines()))
-    return {(one.arm, one.run): one for one in found}
+        return []
+    return [Result.of(json.loads(x)) for x in path.read_text().splitlines()]
 
 
 def keep(path: pathlib.Path, result: Result) -> None:
@@ -75,7 +74,9 @@ def keep(path: pathlib.Path, result: Result) -> None:
 
 def wanted(options: argparse.Namespace, kind: kinds.Kind) -> list[Key]:
     """Return the trials to be run on a kind of server."""
-    known = read(options.results)
+    judged = {
+        (one.arm, one.run) for one in read(options.results) if not one.note
+    }
     return [
         (arm.name, run)
         for run in range(1, options.runs + 1)
@@ -83,7 +84,7 @@ def wanted(options: argparse.Namespace, kind: kinds.Kind) -> list[Key]:
         if arm.kind is kind
         and run <= (arm.most or run)
         and arm.name in (options.arm or arms.BY_NAME)
-        and ((arm.name, run) not in known or known[arm.name, run].note)
+        and (arm.name, run) not in judged
     ]
 
 
@@ -140,7 +141,7 @@ def main() -> int:
     """Return the exit status: 0 if our own snapshots were clean."""
     options = _options()
     run(options)
-    results = [*read(options.results).values()]
+    results = read(options.results)
     options.page.parent.mkdir(parents=True, exist_ok=True)
     options.page.write_text(page.render(results), encoding='utf-8')
     options.page.with_name(page.PICTURE).write_text(

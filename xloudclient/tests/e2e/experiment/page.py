@@ -23,6 +23,7 @@ PICTURE = 'real-machines.svg'
 COLUMNS = (
     '',
     'Runs',
+    'Failed',
     'Lost rows',
     'Damaged',
     'Replayed',
@@ -62,14 +63,17 @@ What came out
 =============
 """
 READING = """
-*Lost rows* are those that the store had acknowledged before the position
-(below) and that are not in the snapshot: the median of the runs, and the most
-in parentheses. *Damaged* counts the runs in which ``CHECK TABLE`` or
-``pg_amcheck`` reported damage, rows were missing between others, or the file
-ended in something that was never written. *Replayed* counts the runs in which
-ext4 had to replay its journal, so was not at rest; *fsck* those in which
-``e2fsck -fn`` or ``xfs_repair -n`` complained. *Blocked* is the longest time
-that any store acknowledged nothing: the median.
+*Runs* are those that ended in a verdict. *Failed* counts the others: no
+snapshot was taken, or one of a lower class than the command requires, or what
+was launched could not be examined. They were run again. *Lost rows* are those
+that the store had acknowledged before the position (below) and that are not
+in the snapshot: the median of the runs, and the most in parentheses.
+*Damaged* counts the runs in which ``CHECK TABLE`` or ``pg_amcheck`` reported
+damage, rows were missing between others, or the file ended in something that
+was never written. *Replayed* counts the runs in which ext4 had to replay its
+journal, so was not at rest; *fsck* those in which ``e2fsck -fn`` or
+``xfs_repair -n`` complained. *Blocked* is the longest time that any store
+acknowledged nothing: the median.
 """
 PICTURE_TEXT = """
 One run of each, in seconds:
@@ -115,7 +119,10 @@ read lock does not close its files.
 
 
 def render(results: Sequence[Result]) -> str:
-    """Return the page's text."""
+    """Return the page's text.
+
+    :param results: all attempts, also those that were run again
+    """
     return ''.join(
         [
             HEAD,
@@ -141,6 +148,10 @@ def _of(results: Sequence[Result], arm: str) -> list[Result]:
     return [one for one in results if one.arm == arm and not one.note]
 
 
+def _failed(results: Sequence[Result], arm: str) -> int:
+    return sum(one.arm == arm and bool(one.note) for one in results)
+
+
 def _longest_pause(result: Result) -> float:
     return max(result.blocked(store) for store in STORES)
 
@@ -152,7 +163,10 @@ def _meanings() -> str:
 
 
 def _table(results: Sequence[Result]) -> str:
-    rows = [_row(arm.name, _of(results, arm.name)) for arm in arms.ARMS]
+    rows = [
+        _row(arm.name, _of(results, arm.name), _failed(results, arm.name))
+        for arm in arms.ARMS
+    ]
     lines = ['', '.. list-table::', '   :header-rows: 1', '']
     for row in (COLUMNS, *filter(None, rows)):
         for index, cell in enumerate(row):
@@ -160,16 +174,18 @@ def _table(results: Sequence[Result]) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def _row(name: str, results: Sequence[Result]) -> tuple[str, ...]:
+def _row(name: str, results: Sequence[Result], failed: int) -> tuple[str, ...]:
     """Return the cells of an arm; none if it was not run."""
-    if not results:
+    if not results and not failed:
         return ()
+    begin = (f'``{name}``', str(len(results)), str(failed or 'none'))
+    if not results:
+        return begin + ('–',) * (len(COLUMNS) - len(begin))
     runs = len(results)
     damaged = [one for one in results if one.torn]
     tables = sorted({store for one in damaged for store in one.torn})
     return (
-        f'``{name}``',
-        str(runs),
+        *begin,
         _losses(results),
         _count(damaged, runs) + (f' ({", ".join(tables)})' if tables else ''),
         _count([one for one in results if one.replayed], runs),
