@@ -80,6 +80,8 @@ class Errands(Session):
         child = self._run('hook', files, words, {}, timeout)
         if child.is_late:
             raise TimeoutError(f'it took longer than {timeout:g} s')
+        if child.status == NOT_NOW_STATUS:
+            raise Busy(_complaint(child), 'Try again later.')
         if child.status != 0:
             raise NotQuiesced(f'the freeze hook: {_complaint(child)}')
         return record.read(child.text.get('out', ''))

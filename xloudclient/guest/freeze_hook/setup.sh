@@ -38,14 +38,16 @@ uid=$(id -u)
 hook=$place/hook
 configuration=$root/etc/qemu/qemu-ga.conf
 
+# fail SENTENCE [STATUS]
 fail() {
     printf '%s\n' "$1" >&2
-    exit 1
+    exit "${2:-1}"
 }
 
-# The guest agent: AGENT, its process; NAMED, the hook on its command line; STAMP, which process of which boot it is.
+# The guest agent: AGENT, its process; NAMED, the hook on its command line; STATE, the folder there in which it tells that
+# it has frozen; STAMP, which process of which boot it is.
 find_agent() {
-    AGENT='' NAMED='' STAMP=''
+    AGENT='' NAMED='' STATE='' STAMP='' option=''
     for process in $(ps -e -o pid= 2>/dev/null || { cd /proc && set +f && echo [0-9]*; }); do
         is_agent "$process" 2>/dev/null || continue
         AGENT=$process
@@ -56,7 +58,11 @@ find_agent() {
     set -- ${stat##*) }
     STAMP="$boot $AGENT ${20}"
     while IFS= read -r word; do
+        case $option in -t | --statedir) STATE=$word ;; esac
+        option=$word
         case $word in
+        -t?*) STATE=${word#-t} ;;
+        --statedir=*) STATE=${word#*=} ;;
         -F | --fsfreeze-hook) NAMED=/etc/qemu/fsfreeze-hook ;;
         -F*) NAMED=${word#-F} ;;
         --fsfreeze-hook=*) NAMED=${word#*=} ;;
@@ -157,6 +163,7 @@ install() {
     [ -n "$AGENT" ] || command -v qemu-ga >/dev/null || [ -x "$root/usr/bin/qemu-ga" ] ||
         fail 'there is no guest agent in this guest: install the package qemu-guest-agent'
     find_runner
+    refuse_freeze
     clean_up
     loaded=''
     read -r loaded 2>/dev/null <"$place/removed"
@@ -270,6 +277,8 @@ drop_key() {
 restart_agent() {
     [ -n "$AGENT" ] || return 0
     [ -z "$root" ] && [ -d /run/systemd/system ] || return 0
+    # Frozen, it could not be thawed by one that knows nothing of it.
+    ! is_freezing || return 0
     systemctl try-restart qemu-guest-agent.service
     # It is looked for next, and may not be itself yet.
     sleep 1
@@ -283,8 +292,9 @@ abandon() {
 remove() {
     is_here || return 0
     [ -n "$root" ] || [ "$uid" = 0 ] || fail 'only root can remove a freeze hook: sudo needs a password there'
-    clean_up
     find_agent
+    refuse_freeze
+    clean_up
     abandon
     find_home
     [ -z "$home" ] || rm -rf "$home/agent"
@@ -337,6 +347,35 @@ exec "$previous" "$@"
 END
     chmod 700 "$place.new/hook"
     put_in_place
+}
+
+# is_freezing: whether the agent has frozen something, or our hook is at work, or a write where we are has to wait. What
+# is left of a freeze whose thaw never came is none.
+is_freezing() {
+    [ ! -e "${STATE:-$root/var/run}/qga.state.isfrozen" ] || return 0
+    find_home
+    if [ -n "$home" ] && [ -e "$home/agent/open" ] && (
+        t=$(cat "$place/supervisor")
+        set -- parts '' 15 12 no sh
+        eval "$t"
+        is_taken || { home=$home/agent && is_taken; }
+    ); then
+        return 0
+    fi
+    # It is answered at once, though there is no such folder; see fsfreeze.sh.
+    rmdir "$root/.xloudclient-is-it-frozen" >/dev/null 2>&1 &
+    left=20
+    while kill -0 $! 2>/dev/null; do
+        [ "$left" -gt 0 ] || return 0
+        left=$((left - 1))
+        sleep 0.1 2>/dev/null || sleep 1
+    done
+    return 1
+}
+
+refuse_freeze() {
+    take_back
+    ! is_freezing || fail 'a freeze is on in the guest: the freeze hook is left as it is' 75
 }
 
 # Sets home, where the hook keeps its records.

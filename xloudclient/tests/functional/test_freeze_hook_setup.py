@@ -25,7 +25,6 @@ import testtools
 
 from xloudclient.guest import freeze_hook
 from xloudclient.guest.freeze_hook import record
-from xloudclient.planning.wanted import built_in
 from xloudclient.tests.functional import quiescer_hook
 
 #: Root's home for what runs belongs to the machine; others have their own.
@@ -58,7 +57,7 @@ class SetupTestCase(testtools.TestCase):
         for folder, _, _ in os.walk(self.folder.path):
             self.own(folder)
         self.stand_in('ps', 'true')
-        files = freeze_hook.installation([built_in('sync')], 20)
+        files = freeze_hook.installation([], 20)
         for name, content in files.items():
             self.write(self.folder.join(name), content.decode())
 
@@ -81,11 +80,15 @@ class SetupTestCase(testtools.TestCase):
         path = self.folder.join('bin', name)
         self.write(path, f'#!/bin/sh\n{text}\n', 0o755)
 
-    def run_setup(self, verb, shell=('sh',), user=None):
+    def run_setup(self, verb, shell=('sh',)):
+        return self.run_in_guest(
+            *shell, 'file', *freeze_hook.setup_words(verb)
+        )
+
+    def run_in_guest(self, *command):
         search = f'{self.folder.join("bin")}:{quiescer_hook.SEARCH_PATH}'
-        user = self.user if user is None else user
         return subprocess.run(
-            [*shell, 'file', *freeze_hook.setup_words(verb)],
+            command,
             cwd=self.folder.path,
             env={'PATH': search,
                  'XDG_RUNTIME_DIR': self.folder.join('runtime')},
@@ -93,8 +96,8 @@ class SetupTestCase(testtools.TestCase):
             capture_output=True,
             text=True,
             start_new_session=True,
-            **({} if user == os.geteuid() else
-               {'user': user, 'group': user, 'extra_groups': ()}),
+            **({} if self.user == os.geteuid() else
+               {'user': self.user, 'group': self.user, 'extra_groups': ()}),
         )  # fmt: skip
 
     def set_up(self, verb, **rest):
@@ -331,3 +334,40 @@ class TestConfiguration(SetupTestCase):
         self.set_up('remove')
         self.assertTrue(os.path.islink(self.configuration))
         self.assertEqual(before, self.tree())
+
+
+class TestFreeze(SetupTestCase):
+    def refused_all(self):
+        before = self.tree()
+        for verb in 'install', 'remove':
+            self.assertIn('a freeze is on', self.refused(verb, 75))
+        self.assertEqual(before, self.tree())
+
+    def test_nothing_is_changed_while_a_freeze_is_on(self):
+        self.set_up('install')
+        self.start_agent('-t', self.root)
+        frozen = f'{self.root}/qga.state.isfrozen'
+        self.write(frozen, '')
+        self.refused_all()
+        os.remove(frozen)
+        # a freeze by somebody else: what writes there waits
+        self.stand_in('rmdir', 'exec sleep 10')
+        self.refused_all()
+        self.stand_in('rmdir', 'exec /bin/rmdir "$@"')
+        self.run_in_guest(self.hook, 'freeze')
+        self.refused_all()
+        self.run_in_guest(self.hook, 'thaw')
+        self.set_up('install')
+
+    def test_a_freeze_that_ended_without_a_thaw_is_none(self):
+        self.set_up('install')
+        agent = self.folder.join('runtime/xloudclient/agent')
+        os.makedirs(agent)
+        for folder in os.path.dirname(agent), agent:
+            self.own(folder)
+        self.write(f'{agent}/open', '1 2\n')
+        self.set_up('install')
+        self.assertFalse(os.path.exists(f'{agent}/open'))
+        self.write(f'{agent}/open', '1 2\n')
+        self.set_up('remove')
+        self.assertFalse(os.path.exists(agent))
