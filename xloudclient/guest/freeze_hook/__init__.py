@@ -44,6 +44,8 @@ REFUSALS = (
     'only root can',
     'there is no guest agent',
     'the guest agent is started with',
+    "root's files are not put there",
+    'a freeze is on',
 )
 #: Seconds in which each holder is to be ready.
 PATIENCE_SECONDS = 30
