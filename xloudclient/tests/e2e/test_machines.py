@@ -12,6 +12,7 @@
 
 """Real guests come up, are snapshotted, and are gone with their cloud."""
 
+import contextlib
 import pathlib
 import subprocess
 import sys
@@ -70,8 +71,8 @@ class TestEnd(testtools.TestCase):
         self.addCleanup(owner.kill)
         self.assertEqual('up\n', owner.stdout.readline())
         below = process.descendants(owner.pid)
-        self.assertIn('libvirtd', [_name(pid) for pid in below])
-        self.assertIn('qemu-system-x86', [_name(pid) for pid in below])
+        names = {_name(pid) for pid in below}
+        self.assertLessEqual({'libvirtd', 'qemu-system-x86'}, names)
 
         owner.kill()
         owner.wait()
@@ -97,7 +98,10 @@ _OWNER = """
 
 
 def _name(pid):
-    return pathlib.Path('/proc', str(pid), 'comm').read_text().strip()
+    # some of them end meanwhile
+    with contextlib.suppress(OSError):
+        return pathlib.Path('/proc', str(pid), 'comm').read_text().strip()
+    return ''
 
 
 def _mounts():

@@ -81,6 +81,50 @@ One run of each, in seconds:
 .. image:: real-machines.svg
    :alt: When each store could be written to, around each kind of snapshot
 """
+ODD_CASES = """
+When Nova or the guest is at its worst
+======================================
+
+``tools/e2e test_odd_cases`` does this to a guest while it is snapshotted. The
+times are those of one run.
+
+.. list-table::
+   :header-rows: 1
+
+   * - What happened
+     - What became of the guest
+     - Recorded as
+   * - The agent hangs, and Nova with it; ``--quiesce mysql --quiesce sync
+       --max-freeze 30s``
+     - MariaDB was released 30.7 s after its lock was asked for, while Nova
+       still waited; exit 7 once the agent went on
+     - crash
+   * - The agent is dead; the image has ``os_require_quiesce=yes``
+     - Nova took the snapshot without a freeze, and told the client nothing
+     - crash
+   * - ``/`` is frozen already, by ``fsfreeze``
+     - it stayed frozen; exit 75, no snapshot
+     - –
+   * - ``/`` is frozen already, through the agent
+     - Nova's own freeze failed, and so it did not thaw: it stayed frozen;
+       exit 0 with ``--quiesce sync``
+     - crash
+   * - The mirror copies 1 MiB/s; ``--quiesce fsfreeze --max-freeze 20s``
+     - ``/`` was thawed in time, while the mirror
+       went on; exit 7 once it was done
+     - crash
+   * - The client is killed (``kill -9``) while ``/`` is frozen and the disk
+       is copied
+     - ``/`` could be written to 3.0 s later: its ssh ends with the client,
+       and the holder with that
+     - none
+
+So a snapshot that was taken while the agent did not do its part looks like
+any other, to Nova and to Glance. Nova has no time limit for the agent: the
+server keeps its task, and nothing else can be done with it, until the agent
+goes on. libvirt gives up after 5 seconds, but only on an agent that never
+answered it before.
+"""
 METHOD = """
 How it was done
 ===============
@@ -129,6 +173,7 @@ def render(results: Sequence[Result]) -> str:
             _table(results),
             READING,
             PICTURE_TEXT,
+            ODD_CASES,
             METHOD.format(warm_up=WARM_UP_SECONDS, arms=_meanings()),
         ]
     )
