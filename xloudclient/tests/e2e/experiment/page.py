@@ -115,7 +115,8 @@ times are those of one run.
      - crash
    * - The mirror copies 1 MiB/s; ``--quiesce fsfreeze --max-freeze 20s``
      - ``/`` could be written to while the mirror went on; exit 7 once it was
-       done. When it was thawed, and which of the two was recorded, was not kept
+       done. When it was thawed, and which of the two was recorded, was not
+       kept
      - none or crash
    * - The client is killed (``kill -9``) while ``/`` is frozen and the disk
        is copied
@@ -163,8 +164,8 @@ read lock does not close its files.
    what happens in which order. They are no measure of what to expect.
 
 That goes for ``agent-hook`` above all: it runs scripts and the databases'
-clients between the first lock and the thaw, and each start of a process is slow
-there. What it takes on a real processor was not measured; Nova's freeze alone
+clients between the first lock and the thaw, and each start of a process is
+slow there. What it takes on a real processor was not measured; Nova's freeze alone
 took 0.14 s here.
 
 ``tools/e2e experiment`` does all this again. It needs root and about an hour.
