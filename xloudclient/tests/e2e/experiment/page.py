@@ -165,8 +165,8 @@ read lock does not close its files.
 
 That goes for ``agent-hook`` above all: it runs scripts and the databases'
 clients between the first lock and the thaw, and each start of a process is
-slow there. What it takes on a real processor was not measured; Nova's freeze alone
-took 0.14 s here.
+slow there. What it takes on a real processor was not measured; Nova's freeze
+alone took 0.14 s here.
 
 ``tools/e2e experiment`` does all this again. It needs root and about an hour.
 """
