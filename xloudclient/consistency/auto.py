@@ -14,9 +14,9 @@
 """What ``--quiesce auto`` means for a guest, once one has looked into it.
 
 The freeze hook, where Nova calls it around the point in time and it holds
-what runs. Else databases first, each by its own holder; then ``sync``, and
-the file systems where they may be frozen. A database that can't be quiesced
-is a failure: never a silent lower class.
+what runs. Else databases first, each by its own holder, in the order of
+:data:`ORDER`; then ``sync``, and the file systems where they may be frozen.
+A database that can't be quiesced is a failure: never a silent lower class.
 """
 
 import dataclasses
@@ -28,6 +28,10 @@ from xloudclient.consistency.plan import Consistency, Plan, Quiescer
 from xloudclient.consistency.ports import FreezeHook, GuestFacts
 
 NO_HOOK = FreezeHook()
+#: Those that are held wait while the next is made ready. So what may take
+#: long and blocks nobody comes first: PostgreSQL's checkpoint, and Redis's
+#: first save. The lock of MySQL is asked for no longer than for its budget.
+ORDER = ('postgresql', 'redis', 'mysql')
 
 
 def resolve(
@@ -75,7 +79,8 @@ def find(
             'Name your own holding hook with --quiesce ./FILE, or name what '
             'is to be quiesced.',
         )
-    return tuple(_holders(databases, catalogue))
+    holders = _holders(databases, catalogue)
+    return tuple(sorted(holders, key=lambda one: ORDER.index(one.name)))
 
 
 def by_agent(plan: Plan, hook: FreezeHook) -> Plan:
@@ -103,8 +108,7 @@ def _holds(hook: FreezeHook, databases: Sequence[Quiescer]) -> bool:
 
     A database that is not there any more would make the hook fail.
     """
-    kinds = {one.name for one in databases} | {'mysql', 'postgresql', 'redis'}
-    held = [one for one in hook.quiescers if one.name in kinds]
+    held = [one for one in hook.quiescers if one.name in ORDER]
     return sorted(one.name for one in held) == sorted(
         one.name for one in databases
     ) and _sockets(held) <= _sockets(databases)
@@ -125,7 +129,7 @@ def _holders(
     for one in databases:
         found = one if isinstance(one, dict) else {}
         name = str(found.get('quiescer'))
-        if name not in catalogue:
+        if name not in catalogue or name not in ORDER:
             raise NotQuiesced(f"auto found {name}, which it can't quiesce")
         options = found.get('options')
         yield dataclasses.replace(

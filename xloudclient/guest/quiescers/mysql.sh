@@ -80,6 +80,8 @@ examine() {
 quiesce() {
     examine
     open_session
+    # Most of it while writers may still write.
+    to_disk
     lock
     flush_log
     # MyISAM and Aria leave their pages to the kernel.

@@ -67,6 +67,8 @@ quiesce() {
     *"${NEWLINE}set$NEWLINE"*) WRITERS=$ANSWER ;;
     esac
     [ "$aof_enabled" = 1 ] || save
+    # Most of it while clients may still write.
+    to_disk
     pause
     count_writes || fail "$REASON"
     WRITES=$writes

@@ -25,6 +25,7 @@ CATALOGUE = {
     name: Quiescer(name, name, (), gives)
     for name, gives in (
         ('mysql', Consistency.APPLICATION),
+        ('postgresql', Consistency.APPLICATION),
         ('redis', Consistency.APPLICATION),
         ('sync', Consistency.CRASH),
         ('fsfreeze', Consistency.FILESYSTEM),
@@ -44,10 +45,17 @@ class TestAuto(testtools.TestCase):
         return [one.name for one in self.resolve(*arguments).quiescers]
 
     def test_databases_come_first_then_the_file_systems(self):
-        found = {'databases': [{'quiescer': 'mysql'}, {'quiescer': 'redis'}]}
-        self.assertEqual(['mysql', 'redis', 'sync'], self.names(found))
+        found = {'databases': [{'quiescer': 'redis'}, {'quiescer': 'mysql'}]}
+        self.assertEqual(['redis', 'mysql', 'sync'], self.names(found))
         self.assertEqual(
-            ['mysql', 'redis', 'sync', 'fsfreeze'], self.names(found, True)
+            ['redis', 'mysql', 'sync', 'fsfreeze'], self.names(found, True)
+        )
+
+    def test_what_takes_long_and_blocks_nobody_comes_first(self):
+        names = ('mysql', 'redis', 'postgresql')
+        found = {'databases': [{'quiescer': name} for name in names]}
+        self.assertEqual(
+            ['postgresql', 'redis', 'mysql', 'sync'], self.names(found)
         )
 
     def test_each_server_of_a_kind_has_its_holder_and_options(self):
