@@ -87,6 +87,8 @@ class Run:
         """Take the snapshot; the outcome tells how it ended. Never raises."""
         self._jointly(self._capture_held)
         self.hold.release()
+        if self.progress.failure:
+            self._guarded(self.witness.look_back)
         self._jointly(self._agree)
         outlives = self._outlives
         if self._is_given_up:

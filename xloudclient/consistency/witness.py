@@ -32,6 +32,7 @@ image without ``hw_qemu_guest_agent``, an agent that did not answer), during
 which somebody else has the agent freeze, once.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 
@@ -103,6 +104,7 @@ class Witness:
         self._since: int | None = None
         self._process = ''
         self._next_look = 0.0
+        self._is_heard = False
 
     def look(self) -> FreezeHook:
         """See whether there is a hook that Nova's freeze would call.
@@ -197,6 +199,7 @@ class Witness:
             )
             return
         freezes = hook.freezes
+        self._is_heard = True
         self.hold.problems += not_released(self.plan, freezes)
         is_called = bool(freezes) or hook.last != self._since
         is_needed = is_called or was_early
@@ -208,6 +211,22 @@ class Witness:
         is_image = self.plan.target.kind is Kind.IMAGE
         if freezes and is_image and not self.progress.was_saving:
             self.hold.lapses.append(NOT_UPLOADED)
+
+    def look_back(self) -> None:
+        """After a failure: whether the hook let go of what it held.
+
+        A freeze that is still to come, or that has not ended, ends by itself.
+        """
+        if self._since is None or not self.plan.by_agent or self._is_heard:
+            return
+        since, guest = self._since, self.world.guest
+        with contextlib.suppress(NotQuiesced, GuestLost, TimeoutError):
+            hook = self.world.clock.bounded(
+                lambda: guest.freeze_hook(LOOK_SECONDS, since),
+                LOOK_SECONDS + 1,
+                True,
+            )
+            self.hold.problems += not_released(self.plan, hook.freezes)
 
     def _miscount(self, hook: FreezeHook) -> str:
         """Say why it is not one freeze of one agent, and whole; '' if it is.

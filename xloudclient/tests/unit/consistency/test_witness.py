@@ -157,6 +157,16 @@ class TestByAgent(WitnessTestCase):
             self.assertEqual(Consistency.CRASH, outcome.consistency)
             self.assertIn('upload the disk', outcome.reason)
 
+    def test_a_run_that_failed_asks_whether_it_let_go(self):
+        stuck = Released('mysql', False, reason='killed')
+        hooks = (USED, USED, recorded(changed(released=(stuck,))))
+        for end in (End.INTERRUPTED, End.BUG):
+            outcome = self.run_it(
+                hooks, script={'look': end}, quiescers=(), by_agent=True
+            )
+            self.assertEqual(ExitCode.RELEASE_FAILED, outcome.exit_code, end)
+            self.assertIn('mysql (killed)', outcome.message)
+
     def test_only_the_root_disk_is_captured_while_it_holds(self):
         outcome = self.by_agent(GOOD, volumes=(fakes.data_volume(),))
         self.assertEqual(Consistency.NONE, outcome.consistency)
