@@ -12,11 +12,12 @@
 #                agent/last       N of the last freeze
 #                agent/open       while freeze N lasts, and the hook that was there before ours is not called with `thaw`:
 #                                 N and the number of its last holder
+#                agent/thawing    while the hook is called with `thaw`: its process
 #
 # It exits with 0 after `freeze` if everything is held. Else nothing is, and the agent freezes nothing either.
 # Who ends the hold when no thaw comes: the supervisor, after the longest time allowed. So it hears beats for that long.
-# A hook that is ended while it is called with `freeze` releases first. One that is killed sends no more beats, so that
-# the supervisor releases after its lease.
+# A hook that is ended while it is called with `freeze` releases first. One that is killed, then or in its thaw, has no
+# more beats sent, so that the supervisor releases after its lease.
 # Where a run over ssh is at work, that run holds; here the freeze is only watched. A run that left the file
 # `agent-expected` in its folder holds nothing itself and waits for this.
 
@@ -73,6 +74,7 @@ thaw() {
         call_previous thaw
         return
     fi
+    put thawing $$
     note thaw
     if tell verify; then
         holder=1
@@ -208,11 +210,16 @@ start() {
         <>"$input" >>"$record" 2>/dev/null &
     hear 10 open busy failed && [ "$HEARD" = open ] || return 1
     # shellcheck disable=SC2016 # expanded by the other process
-    $setsid sh -c 'while [ "$1" -gt 0 ] && [ -p "$3" ] && { kill -0 "$4" || grep -q "^$2 note held " "$5"; }; do
-            printf "%s beat\n" "$2" 1<>"$3"
+    $setsid sh -c 'is_ours() {
+            { kill -0 "$3" || grep -q "^$1 note held " "$4"; } && { ! read -r pid <"$5" || kill -0 "$pid"; }
+        }
+        left=$1
+        shift
+        while [ "$left" -gt 0 ] && [ -p "$2" ] && is_ours "$@"; do
+            printf "%s beat\n" "$1" 1<>"$2"
             sleep 5
-            set -- $(($1 - 5)) "$2" "$3" "$4" "$5"
-        done' xloud-beats "$cap" "$nonce" "$input" $$ "$record" </dev/null >/dev/null 2>&1 &
+            left=$((left - 5))
+        done' xloud-beats "$cap" "$nonce" "$input" $$ "$record" "$folder/thawing" </dev/null >/dev/null 2>&1 &
 }
 
 # tell WORDS: fails if nobody was started that could hear them.
@@ -223,21 +230,27 @@ tell() {
 # hear SECONDS WORDS...: waits until the supervisor said one of these; sets HEARD.
 hear() {
     read -r deadline _ </proc/uptime
-    deadline=$((${deadline%.*} + $1)) HEARD=''
+    deadline=$((${deadline%.*} + $1)) HEARD='' begun=''
     shift
-    until is_said "$@"; do
+    command exec 4<"$record" || return 1
+    until listen "$@"; do
         read -r uptime _ </proc/uptime
-        [ "${uptime%.*}" -lt "$deadline" ] || return 1
+        [ "${uptime%.*}" -lt "$deadline" ] || break
         sleep 0.02 2>/dev/null || sleep 1
     done
+    exec 4<&-
+    [ -n "$HEARD" ]
 }
 
-is_said() {
-    while IFS= read -r line; do
+# listen WORDS...: reads on from where it was, for each look at the whole would take longer. A line may not be ended yet.
+listen() {
+    while IFS= read -r line <&4; do
+        line=$begun$line begun=''
         for word; do
             case $line in "$nonce $word" | "$nonce $word "*) HEARD=$word; return 0 ;; esac
         done
-    done <"$record"
+    done
+    begun=$begun$line
     return 1
 }
 
@@ -247,7 +260,7 @@ close_freeze() {
         tell bye
     fi
     note closed
-    rm -f "$input"
+    rm -f "$input" "$folder/thawing"
     call_previous thaw
     rm -f "$folder/open"
 }

@@ -54,6 +54,12 @@ exit 1
 """
 #: A holding hook that does not come to an end.
 SLOW = '#!/bin/sh\nsleep 300\n'
+#: A holding hook that is asked, and does not answer.
+SILENT = """#!/bin/sh
+echo 'ready {"gives": "application", "data": []}'
+read -r word
+exec sleep 300
+"""
 #: What was the agent's hook before; it calls ours, as a runner may.
 PREVIOUS = """#!/bin/sh
 echo "$1" >>{home}/called
@@ -401,6 +407,22 @@ class TestFreezeHook(FreezeHookTestCase):
             )
         self.by_hand('abandon')
         self.assertEqual(expected + 'thaw\n', called.read_text())
+
+    def test_a_thaw_that_is_killed_is_a_release(self):
+        self.install(
+            '--quiesce', 'mysql', '--quiesce', self.own('silent', SILENT),
+            '--max-freeze', '200',
+        )  # fmt: skip
+        writer = self.write()
+        self.by_hand('freeze')
+        self.assertTrue(writer.is_blocked)
+        self.guest.run(
+            'sh', '-c',
+            f'"{self.hook}" thaw >/dev/null 2>&1 & sleep 2; kill -KILL $!',
+        )  # fmt: skip
+        self.assertTrue(writer.is_blocked)
+        writer.await_rows(2, 60)
+        self.by_hand('abandon')
 
     def test_without_room_for_a_record_nothing_is_held(self):
         self.install('--quiesce', 'none')
