@@ -1,0 +1,61 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""The freeze hook in a guest that has a life of its own."""
+
+import json
+
+from xloudclient.tests.e2e.base import MachineTestCase
+from xloudclient.tests.e2e.experiment import kinds
+
+#: What is not memory, nor the database's, nor written by any login.
+OURS = r'find /etc /usr /root -xdev \( -type f -o -type d \) -print | sort'
+
+
+class TestFreezeHook(MachineTestCase):
+    def test_it_outlives_a_reboot_and_an_upgrade_and_leaves_no_trace(self):
+        machine = self.place.machine('hooked', properties=kinds.AGENT)
+        files = machine.run(OURS)
+        machine.run('databases mariadb')
+        kinds.install_hook(self.estate, machine)
+
+        # the package's files and its scripts once more, as for a new version
+        machine.run('dpkg --install /usr/local/share/packages/*.deb && sync')
+        self._reboot(machine)
+
+        self.assertEqual('used', self._manage(machine, 'list')['Agent'])
+        ended = self.snapshot(machine, '--quiesce', 'agent', '--wait')
+        self.assertEqual(0, ended.code, ended.stderr)
+        self.assertEqual('application', ended.row['Consistency'])
+        self.assertIn('mysql', ended.row['Quiesced'])
+
+        machine.run('pkill qemu-ga; sleep 1')
+        self.assertEqual(
+            'not installed', self._manage(machine, 'remove')['Hook']
+        )
+        self.assertEqual(files, machine.run(OURS))
+
+    def _reboot(self, machine):
+        """Have Nova boot it anew; its agent is begun by its init."""
+        self._openstack('server', 'reboot', '--hard', '--wait', 'hooked')
+        machine.await_boot()
+        machine.run('databases mariadb')
+
+    def _manage(self, machine, verb):
+        words = ('server', 'snapshot', 'hook', verb, machine.server.name)
+        return self._openstack(*words, *machine.options, '-f', 'json')
+
+    def _openstack(self, *words):
+        done = self.estate.openstack(*words)
+        self.assertEqual(0, done.returncode, done.stderr)
+        rows = json.loads(done.stdout) if '-f' in words else [{}]
+        return rows[0]
