@@ -24,7 +24,17 @@ CLASSES = ('none', 'crash', 'filesystem', 'application')
 
 def add_quiescing(parser: argparse.ArgumentParser) -> None:
     """Options on how the guest is quiesced."""
-    _add_quiescers(parser)
+    _add_quiescers(
+        parser,
+        _(
+            'What quiesces the guest, in order (repeat option for several): '
+            'auto, none, sync, fsfreeze, mysql (MariaDB too), postgresql, '
+            'redis, service,name=<unit>, agent (what "server snapshot hook '
+            'install" put into the guest), '
+            'pair,file=<file>,pre=<argument>,post=<argument>, or the path '
+            'of your own holding hook, with a / in it (default: auto)'
+        ),
+    )
     parser.add_argument(
         '--require',
         metavar='<class>',
@@ -45,58 +55,52 @@ def add_quiescing(parser: argparse.ArgumentParser) -> None:
             'continue drops it, and the class with it (default: fail)'
         ),
     )
-    parser.add_argument(
-        '--max-freeze',
-        metavar='<duration>',
-        type=duration,
-        default=60.0,
-        help=_(
+    _add_max_freeze(
+        parser,
+        _(
             'Longest time from the first lock requested to the last '
             'released, of a group: on any server (default: 60s)'
         ),
     )
 
 
-def _add_quiescers(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        '--quiesce',
-        metavar='<name>[,<key>=<value>...]',
-        dest='quiescers',
-        action='append',
-        help=_(
-            'What quiesces the guest, in order (repeat option for several): '
-            'auto, none, sync, fsfreeze, mysql (MariaDB too), postgresql, '
-            'redis, service,name=<unit>, agent (what "server snapshot hook '
-            'install" put into the guest), '
-            'pair,file=<file>,pre=<argument>,post=<argument>, or the path '
-            'of your own holding hook, with a / in it (default: auto)'
-        ),
-    )
-
-
 def add_freeze_hook(parser: argparse.ArgumentParser) -> None:
     """Options on what a freeze hook holds."""
-    parser.add_argument(
-        '--quiesce',
-        metavar='<name>[,<key>=<value>...]',
-        dest='quiescers',
-        action='append',
-        help=_(
+    _add_quiescers(
+        parser,
+        _(
             'What the hook holds, in order (repeat option for several), as '
             'for "server snapshot consistent" but fsfreeze: the guest agent '
             'freezes all file systems itself. auto: the databases that run '
             'now; none: nothing else (default: auto)'
         ),
     )
+    _add_max_freeze(
+        parser,
+        _(
+            'Longest time from the first lock requested to the last '
+            'released, if no thaw comes (default: 60s)'
+        ),
+    )
+
+
+def _add_quiescers(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        '--quiesce',
+        metavar='<name>[,<key>=<value>...]',
+        dest='quiescers',
+        action='append',
+        help=what,
+    )
+
+
+def _add_max_freeze(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument(
         '--max-freeze',
         metavar='<duration>',
         type=duration,
         default=60.0,
-        help=_(
-            'Longest time from the first lock requested to the last '
-            'released, if no thaw comes (default: 60s)'
-        ),
+        help=what,
     )
 
 

@@ -13,13 +13,11 @@
 """``tools/e2e experiment``: run the trials that have no result yet."""
 
 import argparse
-import dataclasses
-import json
-import os
 import pathlib
 import subprocess
 import sys
 
+from xloudclient.tests import kept
 from xloudclient.tests.e2e.estate import Estate
 from xloudclient.tests.e2e.experiment import (
     arms,
@@ -42,10 +40,7 @@ def _options() -> argparse.Namespace:
         '--runs', type=int, default=RUNS, help=f'of each arm ({RUNS})'
     )
     parser.add_argument('--arm', choices=[*arms.BY_NAME], action='append')
-    parser.add_argument(
-        '--results', type=pathlib.Path, default=_results(),
-        help='JSON lines; trials that are in it are not run again',
-    )  # fmt: skip
+    kept.add_option(parser, 'experiment', 'trial')
     parser.add_argument(
         '--page', type=pathlib.Path, default=PAGE,
         help='where the page is written, and its picture beside it',
@@ -53,29 +48,12 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _results() -> pathlib.Path:
-    cache = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
-    return pathlib.Path(cache, 'xloudclient', 'experiment.jsonl')
-
-
-def read(path: pathlib.Path) -> list[Result]:
-    """Return the results of all attempts, in order."""
-    if not path.exists():
-        return []
-    return [Result.of(json.loads(x)) for x in path.read_text().splitlines()]
-
-
-def keep(path: pathlib.Path, result: Result) -> None:
-    """Append a result."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open('a', encoding='utf-8') as file:
-        file.write(json.dumps(dataclasses.asdict(result)) + '\n')
-
-
 def wanted(options: argparse.Namespace, kind: kinds.Kind) -> list[Key]:
     """Return the trials to be run on a kind of server."""
     judged = {
-        (one.arm, one.run) for one in read(options.results) if not one.note
+        (one.arm, one.run)
+        for one in kept.read(options.results, Result.of)
+        if not one.note
     }
     return [
         (arm.name, run)
@@ -100,7 +78,7 @@ def run(options: argparse.Namespace) -> None:
                 print(f'a server of kind {kind.name} is up', flush=True)
                 for name, number in keys:
                     result = attempt(estate, machine, name, number)
-                    keep(options.results, result)
+                    kept.keep(options.results, result)
                     say(result)
                 estate.delete(machine)
 
@@ -141,7 +119,7 @@ def main() -> int:
     """Return the exit status: 0 if our own snapshots were clean."""
     options = _options()
     run(options)
-    results = read(options.results)
+    results = kept.read(options.results, Result.of)
     options.page.parent.mkdir(parents=True, exist_ok=True)
     options.page.write_text(page.render(results), encoding='utf-8')
     options.page.with_name(page.PICTURE).write_text(

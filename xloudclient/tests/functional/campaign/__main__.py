@@ -13,13 +13,11 @@
 """``tools/campaign``: run the table, or a part of it."""
 
 import argparse
-import dataclasses
-import json
-import os
 import pathlib
 import sys
 from collections.abc import Iterator
 
+from xloudclient.tests import kept
 from xloudclient.tests.functional.campaign import (
     faults,
     judge,
@@ -45,35 +43,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         '--again', action='store_true', help='also those that have a result'
     )
-    parser.add_argument(
-        '--results', type=pathlib.Path, default=_results(),
-        help='JSON lines; cells that are in it are not run again',
-    )  # fmt: skip
+    kept.add_option(parser, 'campaign', 'cell')
     parser.add_argument(
         '--table', type=pathlib.Path, default=TABLE,
         help='where the table is written',
     )  # fmt: skip
     return parser.parse_args()
-
-
-def _results() -> pathlib.Path:
-    cache = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
-    return pathlib.Path(cache, 'xloudclient', 'campaign.jsonl')
-
-
-def read(path: pathlib.Path) -> list[Observation]:
-    """Return all results, in the order in which they were had."""
-    if not path.exists():
-        return []
-    lines = path.read_text().splitlines()
-    return [Observation.of(json.loads(one)) for one in lines]
-
-
-def keep(path: pathlib.Path, seen: Observation) -> None:
-    """Append a result."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open('a', encoding='utf-8') as file:
-        file.write(json.dumps(dataclasses.asdict(seen)) + '\n')
 
 
 def wanted(options: argparse.Namespace, known: set[Key]) -> Iterator[Key]:
@@ -112,7 +87,7 @@ def run(stage: Stage, key: Key) -> Observation:
 def main() -> int:
     """Run what is wanted; 1 if anything is not as promised."""
     options = _options()
-    tries = read(options.results)
+    tries = kept.read(options.results, Observation.of)
     results = {(one.phase, one.fault): one for one in tries}
     todo = sorted(wanted(options, set(results)), key=_length)
     if todo:
@@ -121,7 +96,7 @@ def main() -> int:
                 print(f'{number}/{len(todo)}', end=' ')
                 results[key] = run(stage, key)
                 tries.append(results[key])
-                keep(options.results, results[key])
+                kept.keep(options.results, results[key])
     options.table.parent.mkdir(parents=True, exist_ok=True)
     options.table.write_text(table.render(tries), encoding='utf-8')
     return int(
