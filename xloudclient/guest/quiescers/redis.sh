@@ -8,11 +8,12 @@
 #   pid            the server's process; another server that answers is refused; default: whichever answers
 #   user           an ACL user; default: the default user
 #   password_file  a file whose first line is the password; default: what REDISCLI_AUTH says
-#   save_timeout   seconds that each BGSAVE may take (20); writers wait for the second one
+#   save_timeout   seconds that each BGSAVE may take (20); writers wait for that under the pause
 #
 # Needs 6.2 or newer. Redis ends a pause by itself, so it is asked for 10 s at a time, by another process that renews it.
 # Without an append-only file, the disk has only what was saved: a first BGSAVE while clients may still write shows that
-# it can be done in time, a second one under the pause saves the rest.
+# it can be done in time, a second one under the pause saves the rest. With one, what Redis would soon save on its own
+# account is saved first: it logs each save, and a log on a frozen file system hangs all of Redis.
 #
 # What proves the pause: the server is the same and still a primary; it ran no command that writes, and no key expired or
 # was evicted, since the pause began (INFO counts the calls of each command, ACL CAT tells which write); and neither its
@@ -25,6 +26,8 @@ options 'socket port pid user password_file save_timeout' "$@"
 whole save_timeout "$save_timeout"
 
 CLIENT=redis-cli WRITERS='' WRITES='' RUN_ID='' POSITION='' PAUSED=''
+# Seconds: a hold is seldom longer.
+SOON=60
 
 # redis ARGUMENT...: sets ANSWER, which may be an error in words; fails when there is no answer at all.
 redis() {
@@ -66,7 +69,11 @@ quiesce() {
     case $NEWLINE$ANSWER$NEWLINE in
     *"${NEWLINE}set$NEWLINE"*) WRITERS=$ANSWER ;;
     esac
-    [ "$aof_enabled" = 1 ] || save
+    if [ "$aof_enabled" = 1 ]; then
+        save_what_is_due
+    else
+        save
+    fi
     # Most of it while clients may still write.
     to_disk
     pause
@@ -109,13 +116,13 @@ count_writes() {
 info() {
     run_id='' process_id='' role='' loading='' redis_version='' master_repl_offset='' aof_enabled='' aof_buffer_length=0
     rdb_changes_since_last_save='' rdb_bgsave_in_progress='' rdb_last_save_time='' rdb_last_bgsave_status=''
-    aof_last_write_status='' append_only=false
+    aof_last_write_status='' aof_rewrite_in_progress=0 aof_rewrite_scheduled=0 append_only=false
     redis INFO
     while IFS=: read -r key value; do
         case $key in
         run_id | process_id | role | loading | redis_version | master_repl_offset | aof_enabled | aof_buffer_length | \
             rdb_changes_since_last_save | rdb_bgsave_in_progress | rdb_last_save_time | rdb_last_bgsave_status | \
-            aof_last_write_status)
+            aof_last_write_status | aof_rewrite_in_progress | aof_rewrite_scheduled)
             value=${value%"$RETURN"}
             case $value in *[!A-Za-z0-9._-]*) continue ;; esac
             eval "$key=\$value"
@@ -168,6 +175,33 @@ save() {
     sleep_a_little
     wait_for_save
     [ "$rdb_last_bgsave_status" = ok ] || fail "Redis could not save: see its log"
+}
+
+# As Redis itself does it, so it need not succeed, nor in time.
+save_what_is_due() {
+    save_until=$(($(date +%s) + save_timeout))
+    redis CONFIG GET save
+    # shellcheck disable=SC2086 # pairs of seconds and changes
+    ! is_due ${ANSWER#save} || redis BGSAVE SCHEDULE
+    while info && is_writing && [ "$(date +%s)" -le "$save_until" ]; do
+        sleep_a_little
+    done
+}
+
+# is_due [SECONDS CHANGES]...: whether one of these save points comes soon.
+is_due() {
+    while [ "$#" -ge 2 ]; do
+        case $1$2 in *[!0-9]*) return 1 ;; esac
+        [ "$rdb_changes_since_last_save" -lt "$2" ] ||
+            [ $((rdb_last_save_time + $1)) -gt $(($(date +%s) + SOON)) ] || return 0
+        shift 2
+    done
+    return 1
+}
+
+# is_writing: whether a process of its own saves, or rewrites the append-only file.
+is_writing() {
+    [ "$rdb_bgsave_in_progress$aof_rewrite_in_progress$aof_rewrite_scheduled" != 000 ]
 }
 
 wait_for_save() {

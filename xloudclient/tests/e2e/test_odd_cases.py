@@ -152,6 +152,22 @@ class TestFreeze(MachineTestCase):
 
         self.estate.cloud.wait(is_done, 120, 'mirror')
 
+    def test_a_cold_snapshot_ends_the_connection_and_the_hold(self):
+        machine = self.place.machine('cold')
+        machine.run('echo written >/var/tmp/before')
+        compute = self.estate.cloud.connection().compute
+        compute.set_server_metadata(machine.server.id, cold='yes')
+
+        # the guest is put to sleep, and with it its end of the connection
+        client = self.start(machine, *FREEZE)
+        self.await_event('released')
+
+        took = self.seconds_to_write(machine, seconds=4 * LEASE_SECONDS)
+        self.assertLess(took, 3 * LEASE_SECONDS)
+        client.communicate(timeout=PATIENCE_SECONDS)
+        self.await_idle(machine)
+        self.assertIn(self.only_class(), ('none', 'crash'))
+
     def test_a_killed_client_holds_nothing_after_its_lease(self):
         machine = self.place.machine('orphan')
         client = self.start(machine, *FREEZE)

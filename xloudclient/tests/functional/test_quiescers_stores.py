@@ -350,6 +350,28 @@ class TestRedisWithAppendOnlyFile(RedisTestCase):
         self.assertIn(mark.encode(), found)
         hook.release()
 
+    def test_what_redis_would_save_soon_is_saved_before(self):
+        self.addCleanup(self.server.ask, 'CONFIG SET save ""')
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            for points, is_saved in (
+                ('3600 1 60 1', True),
+                ('3600 1', False),
+                ('60 9', False),
+                ('', False),
+            ):
+                with self.subTest(shell=shell, points=points):
+                    self.server.ask(f'CONFIG SET save "{points}"')
+                    self.server.ask(self.server.writing)
+                    hook = self.held(shell=shell)
+                    said = self.server.query('INFO persistence').stdout
+                    unsaved = 'rdb_changes_since_last_save:0' not in said
+                    self.assertEqual(is_saved, not unsaved)
+                    hook.verify()
+                    self.assertEqual(0, hook.release())
+                    self.assertEqual('', hook.errors())
+                    self.server.ask('SAVE')
+
 
 class TestRedisWithPassword(quiescer_hook.HookTestCase):
     quiescer = 'redis'

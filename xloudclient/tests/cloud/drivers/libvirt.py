@@ -14,12 +14,14 @@
 
 A guest is behind QEMU's user network: it can go out, and its ssh port is at
 the server's address on the loopback network, port 2222, where the embedded
-guests have theirs. All else is Nova's.
+guests have theirs. The snapshot of a server with the metadata ``cold`` is
+made as where live ones can't be, as on LVM. All else is Nova's.
 """
 
 from typing import Any
 
 from lxml import etree
+from nova import conf
 from nova.virt.libvirt import driver
 
 from xloudclient.tests.cloud import addressing
@@ -38,6 +40,20 @@ class LibvirtDriver(driver.LibvirtDriver):
 
     def unplug_vifs(self, instance: Any, network_info: Any) -> None:
         pass
+
+    def snapshot(
+        self,
+        context: Any,
+        instance: Any,
+        image_id: str,
+        update_task_state: Any,
+    ) -> None:
+        conf.CONF.set_override(
+            'disable_libvirt_livesnapshot',
+            'cold' in instance.metadata,
+            'workarounds',
+        )
+        super().snapshot(context, instance, image_id, update_task_state)
 
     def _get_guest_xml(
         self,
