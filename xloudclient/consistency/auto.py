@@ -24,7 +24,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from xloudclient.consistency.errors import NotQuiesced
-from xloudclient.consistency.plan import Consistency, Plan, Quiescer
+from xloudclient.consistency.plan import (
+    MOST_QUIESCERS,
+    Consistency,
+    Plan,
+    Quiescer,
+)
 from xloudclient.consistency.ports import FreezeHook, GuestFacts
 
 NO_HOOK = FreezeHook()
@@ -44,7 +49,8 @@ def resolve(
 
     :param found: what the ``probe`` script printed
     :param hook: the guest agent's freeze hook
-    :raises NotQuiesced: something runs that no quiescer here knows
+    :raises NotQuiesced: something runs that no quiescer here knows, or too
+        much
     """
     databases = find(found, plan.catalogue)
     if _is_for_agent(plan, databases, hook):
@@ -53,6 +59,7 @@ def resolve(
     may_freeze = facts.may_freeze and not plan.target.has_agent
     names = ['sync', *(['fsfreeze'] if may_freeze else [])]
     chosen = (*databases, *(plan.catalogue[name] for name in names))
+    check_number(chosen)
     required = plan.required
     if plan.is_required_by_default:
         required = nominal(chosen)
@@ -81,6 +88,23 @@ def find(
         )
     holders = _holders(databases, catalogue)
     return tuple(sorted(holders, key=lambda one: ORDER.index(one.name)))
+
+
+def check_number(
+    chosen: Sequence[Quiescer], most: int = MOST_QUIESCERS
+) -> None:
+    """Refuse what is more than can be held at once.
+
+    :raises NotQuiesced: it is
+    """
+    if len(chosen) > most:
+        names = ', '.join(one.name for one in chosen)
+        raise NotQuiesced(
+            f'auto would hold {len(chosen)} at once ({names}); at most '
+            f'{most} can be',
+            'Name what is to be held with --quiesce; a holding hook of your '
+            'own may hold several.',
+        )
 
 
 def by_agent(plan: Plan, hook: FreezeHook) -> Plan:

@@ -19,6 +19,10 @@ import dataclasses
 import enum
 from collections.abc import Mapping
 
+#: A guest's holders at one time: as many descriptors as a POSIX shell can
+#: name, less those in use (``guest/supervisor.sh``).
+MOST_QUIESCERS = 6
+
 
 class Consistency(enum.IntEnum):
     """How much a snapshot can be trusted, in rising order."""

@@ -39,7 +39,7 @@ class Look(Errands):
 
         :param chosen: what it is to hold, in order
         :param max_freeze: seconds after which it releases
-        :raises NotQuiesced: it can't be; Misuse: so many can't be held
+        :raises NotQuiesced: it can't be
         """
         files = freeze_hook.installation(chosen, max_freeze)
         words = freeze_hook.setup_words('install')

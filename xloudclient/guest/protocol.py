@@ -32,8 +32,6 @@ LONGEST_LINE_BYTES = 8192
 LOG_CHARACTERS = 64 * 1024
 #: What a reason quotes of it.
 QUOTED_CHARACTERS = 300
-#: As many descriptors as a POSIX shell can name, less those in use.
-MOST_HOLDERS = 6
 
 #: Characters that mean nothing to any shell within single quotes. csh's
 #: history and fish's escapes are why quotes, \\ and ! are not among them.

@@ -26,7 +26,7 @@ import time
 from collections.abc import Iterator, Mapping
 
 from xloudclient.consistency.errors import GuestLost, NotQuiesced
-from xloudclient.consistency.plan import Quiescer
+from xloudclient.consistency.plan import MOST_QUIESCERS, Quiescer
 from xloudclient.consistency.ports import (
     Evidence,
     Released,
@@ -34,7 +34,6 @@ from xloudclient.consistency.ports import (
 from xloudclient.guest.child import Child
 from xloudclient.guest.conversation import Conversation
 from xloudclient.guest.errands import Errands, unable
-from xloudclient.guest.protocol import MOST_HOLDERS
 from xloudclient.guest.session import delivery, parcel
 
 LOG = logging.getLogger(__name__)
@@ -72,8 +71,10 @@ class SshGuest(Errands):
         """
         turn = self._begin()
         deadline = time.monotonic() + timeout
-        if sum(not one.has_ended for one in self._holders) >= MOST_HOLDERS:
-            raise NotQuiesced(f'there are more than {MOST_HOLDERS} quiescers')
+        if sum(not one.has_ended for one in self._holders) >= MOST_QUIESCERS:
+            raise NotQuiesced(
+                f'there are more than {MOST_QUIESCERS} quiescers'
+            )
         child = self._talk.add(quiescer.name)
         try:
             self._start_holder(turn, child, quiescer, environment, deadline)

@@ -183,11 +183,16 @@ class FreezeHooks:
         return self._ask(lambda: look.freeze_hook(PROBE_SECONDS), CALL_SECONDS)
 
     def _chosen(self, look: Look) -> tuple[Quiescer, ...]:
-        """What the hook is to hold: as asked, or what runs now."""
+        """What the hook is to hold: as asked, or what runs now.
+
+        :raises NotQuiesced: it can't hold what runs
+        """
         wanted = self.planner.wanted
         if not wanted.is_auto:
             return wanted.quiescers
         found = self._ask(lambda: look.probe(PROBE_SECONDS), CALL_SECONDS)
+        databases = auto.find(found, catalogue())
+        auto.check_number(databases, freeze_hook.MOST)
         return tuple(
             dataclasses.replace(
                 one,
@@ -195,7 +200,7 @@ class FreezeHooks:
                     pair for pair in one.options if pair[0] not in PASSING
                 ),
             )
-            for one in auto.find(found, catalogue())
+            for one in databases
         )
 
     def _examine(self, look: Look, quiescer: Quiescer) -> None:
@@ -282,13 +287,18 @@ class FreezeHooks:
 def check(quiescers: tuple[Quiescer, ...], by_agent: bool) -> None:
     """Refuse what a freeze hook can't hold.
 
-    :raises Misuse: the agent does that itself
+    :raises Misuse: the agent does that itself, or it is too much
     """
     names = {one.name for one in quiescers}
     if by_agent or 'fsfreeze' in names:
         raise Misuse(
             '--quiesce: the guest agent freezes the file systems itself; name '
             'what its hook is to hold'
+        )
+    if len(quiescers) > freeze_hook.MOST:
+        raise Misuse(
+            f'--quiesce: a freeze hook holds at most {freeze_hook.MOST} '
+            'quiescers'
         )
 
 

@@ -25,6 +25,7 @@ from xloudclient.consistency.errors import (
     NotQuiesced,
 )
 from xloudclient.consistency.plan import (
+    MOST_QUIESCERS,
     Companion,
     Consistency,
     Hook,
@@ -135,10 +136,14 @@ class Wanted:
 def read_quiescers(words: Sequence[Asked]) -> tuple[Quiescer, ...]:
     """Read the values of ``--quiesce``; those that stand alone give none.
 
-    :raises Misuse: one is unknown or has a wrong option
+    :raises Misuse: one is unknown or has a wrong option, or there are too many
     """
     if len(words) > 1 and {*ALONE} & set(words):
         raise Misuse('--quiesce: auto, none and agent stand alone')
+    if len(words) > MOST_QUIESCERS:
+        raise Misuse(
+            f'--quiesce: at most {MOST_QUIESCERS} can hold a guest at once'
+        )
     return tuple(_quiescer(word) for word in words if word not in ALONE)
 
 

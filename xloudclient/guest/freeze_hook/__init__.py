@@ -23,12 +23,14 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from urllib.parse import quote, unquote
 
-from xloudclient.consistency.errors import Misuse
-from xloudclient.consistency.plan import Consistency, Quiescer
+from xloudclient.consistency.plan import (
+    MOST_QUIESCERS,
+    Consistency,
+    Quiescer,
+)
 from xloudclient.consistency.text import printable
 from xloudclient.guest import quiescers
 from xloudclient.guest.child import Child
-from xloudclient.guest.protocol import MOST_HOLDERS
 from xloudclient.guest.session import delivery, parcel
 
 #: What stands for ``/`` in the guest; the tests' guests share this machine's.
@@ -37,6 +39,8 @@ ROOT = ''
 PLACE = '/usr/local/lib/xloudclient/freeze-hook'
 #: The first holder: it watches for the agent's own freeze.
 WATCH = 'fsfreeze'
+#: The others.
+MOST = MOST_QUIESCERS - 1
 #: The name of a user's own holding hook is a path; more is not shown.
 NAME_CHARACTERS = 200
 #: What ``setup.sh`` says before it has changed anything.
@@ -70,12 +74,9 @@ def installation(
 ) -> dict[str, bytes]:
     """Return the files that ``setup.sh install`` needs.
 
-    :param chosen: what the hook is to hold, in order
+    :param chosen: what the hook is to hold, in order; at most :data:`MOST`
     :param max_freeze: seconds after which it releases whatever happens
-    :raises Misuse: that can't be
     """
-    if len(chosen) >= MOST_HOLDERS:
-        raise Misuse(f'a hook holds at most {MOST_HOLDERS - 1} quiescers')
     nonce = secrets.token_hex(8)
     holders = [watch(), *chosen]
     settings: Mapping[str, str | int] = {

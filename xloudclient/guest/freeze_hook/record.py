@@ -23,7 +23,7 @@ import contextlib
 import itertools
 from collections.abc import Iterable, Sequence
 
-from xloudclient.consistency.plan import Quiescer
+from xloudclient.consistency.plan import MOST_QUIESCERS, Quiescer
 from xloudclient.consistency.ports import (
     Evidence,
     Freeze,
@@ -35,7 +35,6 @@ from xloudclient.consistency.text import printable
 from xloudclient.guest.child import Child
 from xloudclient.guest.conversation import Conversation
 from xloudclient.guest.freeze_hook import undescribe
-from xloudclient.guest.protocol import MOST_HOLDERS
 
 #: The number of the last freeze is told before the records and after them.
 LASTS = 2
@@ -46,7 +45,7 @@ def read(text: str) -> FreezeHook:
     facts, records = _split(text.split('\n'))
     first = dict(reversed(facts))
     holders = [undescribe(words) for key, words in facts if key == 'holder'][
-        :MOST_HOLDERS
+        :MOST_QUIESCERS
     ]
     last = [_number(value) for key, value in facts if key == 'last']
     is_whole = len(last) == LASTS

@@ -85,6 +85,14 @@ class TestAuto(testtools.TestCase):
         ):
             self.assertRaises(NotQuiesced, self.resolve, found)
 
+    def test_more_than_can_be_held_at_once_is_refused(self):
+        names = ['mysql'] * 5
+        found = {'databases': [{'quiescer': name} for name in names]}
+        self.assertEqual([*names, 'sync'], self.names(found))
+        failure = self.assertRaises(NotQuiesced, self.resolve, found, True)
+        self.assertIn('7 at once', str(failure))
+        self.assertIn('--quiesce', failure.advice)
+
     def test_a_probe_that_answers_nonsense_is_refused(self):
         for found in (
             {'databases': 'x'},

@@ -17,7 +17,6 @@ import re
 
 import testtools
 
-from xloudclient.consistency.errors import Misuse
 from xloudclient.consistency.plan import Consistency, Quiescer
 from xloudclient.guest import freeze_hook
 from xloudclient.guest.freeze_hook import record
@@ -249,10 +248,6 @@ class TestInstallation(testtools.TestCase):
             words = freeze_hook.describe(one)
             self.assertEqual(1, len(words.splitlines()))
             self.assertEqual(one.name, freeze_hook.undescribe(words).name)
-
-    def test_there_is_an_end_to_what_it_holds(self):
-        many = [built_in('sync')] * 6
-        self.assertRaises(Misuse, freeze_hook.installation, many, 60.0)
 
     def test_what_is_no_refusal_may_be_half_done(self):
         script = freeze_hook.setup_files()['file'].decode()
