@@ -40,6 +40,7 @@ from xloudclient.consistency.plan import (
     Target,
     Volume,
 )
+from xloudclient.consistency.text import printable
 from xloudclient.guest import access
 from xloudclient.planning.wanted import (
     Options,
@@ -198,8 +199,7 @@ class Planner:
         wanted = self.wanted
         if target.state.is_writing:
             if wanted.is_default and self._is_trusted(target):
-                wanted = by_metadata(wanted, target)
-                wanted.check_alone(self.options)
+                return by_metadata(wanted, target, self.options)
             return wanted
         for hook in wanted.hooks:
             if hook.place is Place.GUEST:
@@ -226,8 +226,8 @@ class Planner:
         if target.kind is Kind.VOLUME:
             raise Misuse(
                 '--data-volumes and --no-data-volumes are for image-backed '
-                'servers; the snapshot of a volume-backed one always holds '
-                'all its volumes'
+                f'servers; {printable(target.name)} is volume-backed, and its '
+                'snapshot always holds all its volumes'
             )
         return asked
 

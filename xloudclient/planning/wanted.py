@@ -33,6 +33,7 @@ from xloudclient.consistency.plan import (
     Quiescer,
     Target,
 )
+from xloudclient.consistency.text import printable
 from xloudclient.guest import quiescers
 from xloudclient.local import trust
 
@@ -138,12 +139,17 @@ def read_quiescers(words: Sequence[Asked]) -> tuple[Quiescer, ...]:
 
     :raises Misuse: one is unknown or has a wrong option, or there are too many
     """
+    try:
+        return _read(words)
+    except Misuse as misuse:
+        raise Misuse(f'--quiesce: {misuse}') from misuse
+
+
+def _read(words: Sequence[Asked]) -> tuple[Quiescer, ...]:
     if len(words) > 1 and {*ALONE} & set(words):
-        raise Misuse('--quiesce: auto, none and agent stand alone')
+        raise Misuse('auto, none and agent stand alone')
     if len(words) > MOST_QUIESCERS:
-        raise Misuse(
-            f'--quiesce: at most {MOST_QUIESCERS} can hold a guest at once'
-        )
+        raise Misuse(f'at most {MOST_QUIESCERS} can hold a guest at once')
     return tuple(_quiescer(word) for word in words if word not in ALONE)
 
 
@@ -154,11 +160,11 @@ def _quiescer(asked: Asked) -> Quiescer:
     if name not in quiescers.NAMES:
         known = ', '.join(sorted(quiescers.NAMES))
         raise Misuse(
-            f'--quiesce: there is no quiescer {name!r} (there are auto, '
-            f'none, agent, {known}; a path needs a /)'
+            f'there is no quiescer {name!r} (there are auto, none, agent, '
+            f'{known}; a path needs a /)'
         )
     if problem := quiescers.check(name, options):
-        raise Misuse(f'--quiesce {name}: {problem}')
+        raise Misuse(problem)
     sent = quiescers.SENT.get(name, ())
     return built_in(
         name,
@@ -181,7 +187,7 @@ def split(word: str) -> tuple[str, Pairs]:
     for pair in pairs:
         key, equals, value = pair.partition('=')
         if not equals:
-            raise Misuse(f'--quiesce {word}: {pair!r} is not <key>=<value>')
+            raise Misuse(f'{name}: {pair!r} is not <key>=<value>')
         options.append((key, value))
     return name, tuple(options)
 
@@ -245,16 +251,38 @@ def catalogue() -> dict[str, Quiescer]:
     }
 
 
-def by_metadata(wanted: Wanted, target: Target) -> Wanted:
-    """Follow ``xloud:quiesce``, which may name built-in quiescers only."""
+def by_metadata(wanted: Wanted, target: Target, options: Options) -> Wanted:
+    """Follow ``xloud:quiesce``, if the server has it.
+
+    :raises NotQuiesced: it is not valid, or not with these options
+    """
     word = target.metadata.get('xloud:quiesce', '')
     if not word or word == 'auto':
         return wanted
-    if '/' in word or word.startswith('pair'):
-        raise Misuse(
-            f'its metadata xloud:quiesce={word!r} names no built-in quiescer'
+    try:
+        followed = dataclasses.replace(
+            wanted,
+            quiescers=_built_in_only(word),
+            is_auto=False,
+            by_agent=word == AGENT,
         )
-    chosen = read_quiescers([word])
-    return dataclasses.replace(
-        wanted, quiescers=chosen, is_auto=False, by_agent=word == AGENT
-    )
+        followed.check_alone(options)
+    except Misuse as misuse:
+        raise NotQuiesced(
+            f"the server's metadata xloud:quiesce={word!r} can't be followed: "
+            + printable(str(misuse)),
+            'Correct it, or give --quiesce.',
+        ) from misuse
+    return followed
+
+
+def _built_in_only(word: str) -> tuple[Quiescer, ...]:
+    """Read what others wrote: it names no file, neither here nor there.
+
+    :raises Misuse: it does, or is not valid
+    """
+    known = {*ALONE, *quiescers.NAMES} - {*quiescers.SENT}
+    if word.partition(',')[0] not in known or '/' in word:
+        names = ', '.join(sorted(known))
+        raise Misuse(f'it may be one of {names}, with options, and no path')
+    return _read([word])

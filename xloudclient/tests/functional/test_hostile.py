@@ -50,12 +50,26 @@ class TestHostile(base.FunctionalTestCase):
             self.cloud.delete(server)
 
     def test_metadata_may_name_built_in_quiescers_only(self):
-        for word in ('/bin/sh', './x', 'pair,file=/etc/passwd,pre=a,post=b'):
+        other = self.place.server(metadata={'xloud:quiesce': 'none'})
+        for word in (
+            '/bin/sh',
+            './x',
+            'pair,file=/etc/passwd,pre=a,post=b',
+            'mysqld',
+            'mysql,\x1b[2J=1',
+        ):
             server = self.place.server(metadata={'xloud:quiesce': word})
-            result = self.openstack(
-                'server', 'snapshot', 'consistent', server.id
+            refused, planned = self.snapshot(
+                'consistent', server.id, other.id, '--dry-run', expect=3
+            )[:2]
+            self.assertEqual(
+                [(server.name, 'refused'), (other.name, 'capture')],
+                [(one['Server'], one['Step']) for one in (refused, planned)],
             )
-            self.assertEqual(2, result.code, result.stderr)
+            for text in (self.last.stderr, refused['What']):
+                self.assertIn('xloud:quiesce=', text)
+                self.assertNotIn('\x1b', text)
+            self.assertIn('or give --quiesce', self.last.stderr)
             self.cloud.delete(server)
 
     def test_a_server_whose_name_is_a_command(self):

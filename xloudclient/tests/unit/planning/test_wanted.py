@@ -12,11 +12,29 @@
 
 """What the options ask of the quiescers, before a guest is reached."""
 
+import dataclasses
+import types
+
 import testtools
 
-from xloudclient.consistency.errors import Misuse
+from xloudclient.consistency.errors import Misuse, NotQuiesced
 from xloudclient.planning import freeze_hooks
-from xloudclient.planning.wanted import built_in, read_quiescers
+from xloudclient.planning.wanted import (
+    Wanted,
+    built_in,
+    by_metadata,
+    read_quiescers,
+)
+from xloudclient.tests.fakes import world as fakes
+
+AUTO = Wanted(
+    name='x',
+    quiescers=(),
+    is_auto=True,
+    by_agent=False,
+    is_default=True,
+    hooks=(),
+)
 
 
 class TestNumber(testtools.TestCase):
@@ -33,3 +51,46 @@ class TestNumber(testtools.TestCase):
             Misuse, freeze_hooks.check, (built_in('sync'),) * 6, False
         )
         self.assertIn('--quiesce: a freeze hook holds at most 5', str(misuse))
+
+
+class TestMetadata(testtools.TestCase):
+    """What a server's metadata asks for is no word of the user's."""
+
+    def follow(self, word, **options):
+        options = {'group': False, 'rehearse': False, **options}
+        target = dataclasses.replace(
+            fakes.plan().target, metadata={'xloud:quiesce': word}
+        )
+        return by_metadata(AUTO, target, types.SimpleNamespace(**options))
+
+    def test_it_is_followed(self):
+        [one] = self.follow('service,name=x').quiescers
+        self.assertEqual('service', one.name)
+        self.assertFalse(self.follow('none').is_auto)
+        self.assertTrue(self.follow('agent').by_agent)
+        self.assertIs(AUTO, self.follow('auto'))
+
+    def test_what_is_wrong_is_said_of_the_server(self):
+        for word, part in (
+            ('mysqld', 'one of agent, auto, fsfreeze,'),
+            ('mysql,colour=red', "no option 'colour'"),
+            ('mysql,colour', 'is not <key>=<value>'),
+            ('mysql,defaults_file=/x', 'no path'),
+            ('./x', 'no path'),
+            ('pair,file=x,pre=a,post=b', 'one of'),
+        ):
+            failure = self.assertRaises(NotQuiesced, self.follow, word)
+            self.assertIn(
+                f"the server's metadata xloud:quiesce={word!r}", str(failure)
+            )
+            self.assertIn(part, str(failure))
+            self.assertNotIn('--quiesce', str(failure))
+            self.assertIn('--quiesce', failure.advice)
+
+    def test_the_hook_that_it_asks_for_may_not_suit(self):
+        for option in ('group', 'rehearse'):
+            failure = self.assertRaises(
+                NotQuiesced, self.follow, 'agent', **{option: True}
+            )
+            self.assertIn("xloud:quiesce='agent'", str(failure))
+            self.assertIn(f'--{option}', str(failure))
