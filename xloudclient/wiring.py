@@ -33,7 +33,6 @@ from xloudclient.consistency.conclusion import refused
 from xloudclient.consistency.errors import (
     ExitCode,
     Failure,
-    Misuse,
     most_urgent,
 )
 from xloudclient.consistency.group import Alone
@@ -63,10 +62,6 @@ from xloudclient.recovery import Recovered, Recovery
 LOG = logging.getLogger(__name__)
 
 __all__ = (
-    'ExitCode',
-    'Failure',
-    'Misuse',
-    'Wired',
     'check',
     'exit_code',
     'manage_freeze_hooks',

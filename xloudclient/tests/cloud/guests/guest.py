@@ -143,17 +143,9 @@ class Guest:
         """Start a PostgreSQL server; plain ``psql`` then finds it."""
         databases.PostgreSQL(self, folder).start()
 
-    def stop_postgresql(self) -> None:
-        """Stop it in an orderly way."""
-        databases.PostgreSQL(self).stop()
-
     def start_redis(self, folder: pathlib.Path | None = None) -> None:
         """Start a Redis server; plain ``redis-cli`` then finds it."""
         databases.Redis(self, folder).start()
-
-    def stop_redis(self) -> None:
-        """Stop it in an orderly way."""
-        databases.Redis(self).stop()
 
     def _own(self, name: str) -> pathlib.Path:
         return self.home / '.machine' / name
