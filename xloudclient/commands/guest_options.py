@@ -14,16 +14,18 @@
 """Options on what is done in, and around, the guest."""
 
 import argparse
+from collections.abc import Mapping
 
 from xloudclient.commands import options
 from xloudclient.commands.options import at_least_one, duration
 from xloudclient.i18n import _
 
-CLASSES = ('none', 'crash', 'filesystem', 'application')
 
+def add_quiescing(parser: argparse.ArgumentParser, limits: str = '') -> None:
+    """Options on how the guest is quiesced.
 
-def add_quiescing(parser: argparse.ArgumentParser) -> None:
-    """Options on how the guest is quiesced."""
+    :param limits: what else there is to say of the longest hold
+    """
     _add_quiescers(
         parser,
         _(
@@ -38,7 +40,7 @@ def add_quiescing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--require',
         metavar='<class>',
-        choices=CLASSES,
+        choices=options.CLASSES,
         help=_(
             'Lowest class that counts as success: none, crash, filesystem or '
             'application (default: what the quiescers give when all goes '
@@ -55,13 +57,7 @@ def add_quiescing(parser: argparse.ArgumentParser) -> None:
             'continue drops it, and the class with it (default: fail)'
         ),
     )
-    _add_max_freeze(
-        parser,
-        _(
-            'Longest time from the first lock requested to the last '
-            'released, of a group: on any server (default: 60s)'
-        ),
-    )
+    _add_max_freeze(parser, limits)
 
 
 def add_freeze_hook(parser: argparse.ArgumentParser) -> None:
@@ -75,13 +71,7 @@ def add_freeze_hook(parser: argparse.ArgumentParser) -> None:
             'now; none: nothing else (default: auto)'
         ),
     )
-    _add_max_freeze(
-        parser,
-        _(
-            'Longest time from the first lock requested to the last '
-            'released, if no thaw comes (default: 60s)'
-        ),
-    )
+    _add_max_freeze(parser, _(', if no thaw comes'))
 
 
 def _add_quiescers(parser: argparse.ArgumentParser, what: str) -> None:
@@ -94,13 +84,17 @@ def _add_quiescers(parser: argparse.ArgumentParser, what: str) -> None:
     )
 
 
-def _add_max_freeze(parser: argparse.ArgumentParser, what: str) -> None:
+def _add_max_freeze(parser: argparse.ArgumentParser, limits: str) -> None:
     parser.add_argument(
         '--max-freeze',
         metavar='<duration>',
         type=duration,
         default=60.0,
-        help=what,
+        help=_(
+            'Longest time from the first lock requested to the last '
+            'released%s (default: 60s)'
+        )
+        % limits,
     )
 
 
@@ -170,6 +164,10 @@ HOOK_HELP = {
         '(repeat option for several)'
     ),
 }
+NOT_RUN = dict.fromkeys(
+    HOOK_HELP,
+    _('As for a snapshot; checked, but not run (repeat option for several)'),
+)
 
 
 class HookOption(argparse.Action):
@@ -187,9 +185,14 @@ class HookOption(argparse.Action):
         namespace.hooks = [*before, wanted]
 
 
-def add_hooks(parser: argparse.ArgumentParser) -> None:
-    """Options on scripts around the snapshot."""
-    for option, text in HOOK_HELP.items():
+def add_hooks(
+    parser: argparse.ArgumentParser, texts: Mapping[str, str] = HOOK_HELP
+) -> None:
+    """Options on scripts around the snapshot.
+
+    :param texts: what is said of each, in the order of the help
+    """
+    for option, text in texts.items():
         parser.add_argument(
             option,
             metavar='<file>',

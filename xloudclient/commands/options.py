@@ -26,6 +26,8 @@ from xloudclient.i18n import _
 DURATION = re.compile(r'(\d+(?:\.\d+)?)([smh]?)')
 AGO = re.compile(r'\d+(?:\.\d+)?[smhdw]')
 UNITS = {'': 1.0, 's': 1.0, 'm': 60.0, 'h': 3600.0}
+#: Of consistency, in rising order.
+CLASSES = ('none', 'crash', 'filesystem', 'application')
 #: Properties that a run writes itself.
 RESERVED = ('image_type', 'instance_uuid')
 
@@ -106,9 +108,10 @@ class SnapshotProperty(parseractions.KeyValueAction):
             raise argparse.ArgumentError(
                 self,
                 _(
-                    'a key has letters, digits and -_:. and a value at most '
-                    '255 characters'
-                ),
+                    '%r: a key has letters, digits and -_:. and a value at '
+                    'most 255 characters'
+                )
+                % key,
             )
         if key.startswith('xloud_') or key in RESERVED:
             raise argparse.ArgumentError(
@@ -117,12 +120,16 @@ class SnapshotProperty(parseractions.KeyValueAction):
         super().__call__(parser, namespace, values, option_string)
 
 
-def add_servers(parser: argparse.ArgumentParser) -> None:
+def add_servers(parser: argparse.ArgumentParser, what: str) -> None:
+    """Take servers.
+
+    :param what: is said of them
+    """
     parser.add_argument(
         'servers',
         metavar='<server>',
         nargs='+',
-        help=_('Server(s) to snapshot (name or ID)'),
+        help=what,
     )
 
 

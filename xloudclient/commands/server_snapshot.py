@@ -60,7 +60,7 @@ class SnapshotServers(base.FailureLister):
         from xloudclient.commands import options
 
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        options.add_servers(parser)
+        options.add_servers(parser, _('Server(s) to snapshot (name or ID)'))
         self.add_options(parser)
         parser.add_argument(
             '--long',
@@ -150,7 +150,9 @@ class CreateConsistentServerSnapshot(SnapshotServers):
 
         with profile.profiled(parser):
             options.add_snapshot(parser, data_volumes_by_default=True)
-            guest_options.add_quiescing(parser)
+            guest_options.add_quiescing(
+                parser, _(', of a group: on any server')
+            )
             guest_options.add_lower_class(parser)
             guest_options.add_group(parser)
             guest_options.add_hooks(parser)
@@ -185,11 +187,11 @@ class CheckServerSnapshot(base.FailureLister):
 
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         guest_options.leave_snapshot_alone(parser)
-        options.add_servers(parser)
+        options.add_servers(parser, _('Server(s) to look at (name or ID)'))
         with profile.profiled(parser):
             options.add_data_volumes(parser, by_default=True)
             guest_options.add_quiescing(parser)
-            guest_options.add_hooks(parser)
+            guest_options.add_hooks(parser, guest_options.NOT_RUN)
             guest_options.add_guest_access(parser)
             options.add_concurrency(parser)
         return parser
@@ -272,12 +274,7 @@ class FreezeHook(base.FailureLister):
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
         guest_options.leave_snapshot_alone(parser)
         guest_options.leave_holding_alone(parser)
-        parser.add_argument(
-            'servers',
-            metavar='<server>',
-            nargs='+',
-            help=_('Server(s) (name or ID)'),
-        )
+        options.add_servers(parser, _('Server(s) (name or ID)'))
         if self.verb == 'install':
             guest_options.add_freeze_hook(parser)
         guest_options.add_guest_access(parser)

@@ -23,7 +23,6 @@ from osc_lib.cli import pagination
 from xloudclient.commands import options
 from xloudclient.i18n import _
 
-CLASSES = ('none', 'crash', 'filesystem', 'application')
 KINDS = ('image', 'volume', 'backup')
 
 
@@ -59,7 +58,7 @@ def _add_kinds(parser: argparse.ArgumentParser) -> None:
     add(
         '--consistency',
         metavar='<class>',
-        choices=CLASSES,
+        choices=options.CLASSES,
         help=_(
             'Only snapshots of this consistency class or a higher one '
             '(none, crash, filesystem or application)'
@@ -174,7 +173,7 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--consistency',
         metavar='<class>',
-        choices=CLASSES,
+        choices=options.CLASSES,
         help=_(
             'Only snapshots of this consistency class or a higher one: '
             'others neither count nor are deleted (none, crash, filesystem '

@@ -27,7 +27,7 @@ import testtools
 from openstackclient import shell
 
 from xloudclient import wiring
-from xloudclient.commands import base, server_snapshot
+from xloudclient.commands import base, guest_options, server_snapshot
 from xloudclient.consistency.errors import Failure
 
 AUTH = ['--os-auth-type', 'none', '--os-endpoint', 'http://127.0.0.1:9']
@@ -141,6 +141,17 @@ class TestOptions(testtools.TestCase):
         wanted |= {'--data-volumes', '--no-data-volumes', '--concurrency'}
         self.assertEqual(wanted, ours - formatters)
 
+    def test_a_check_says_nothing_that_it_does_not_do(self):
+        cls = server_snapshot.CheckServerSnapshot
+        helps = {
+            one.option_strings[0] if one.option_strings else one.dest: one.help
+            for one in cls(mock.Mock(), None).get_parser('x')._actions
+        }
+        self.assertNotIn('to snapshot', helps['servers'])
+        self.assertNotIn('group', helps['--max-freeze'])
+        for option in guest_options.HOOKS:
+            self.assertIn('not run', helps[option])
+
     def test_what_captures_nothing_says_nothing_of_captures(self):
         for cls, is_said in (
             (server_snapshot.CreateServerSnapshot, True),
@@ -182,6 +193,11 @@ class TestOptions(testtools.TestCase):
             )
             self.assertEqual(2, code, words)
             self.assertIsNone(self.seen, words)
+
+    def test_a_property_that_is_wrong_is_named(self):
+        words = ('--property', 'good=1', '--property', 'a/b=c')
+        self.shell('server', 'snapshot', 'create', 'db', *words)
+        self.assertIn("'a/b'", self.stderr.getvalue())
 
     def test_hooks_keep_the_order_of_the_command_line(self):
         words = '--post-hook c --hook a --guest-hook b --hook d'
