@@ -280,7 +280,9 @@ def _evidence(facts: SnapshotFacts) -> Finding:
 def _sharing(facts: SnapshotFacts) -> Finding:
     count, snapshot = len(facts.members), facts.snapshot
     if not snapshot.volumes:
-        return Finding('sharing', Result.OK, f'{count} projects can launch it')
+        return Finding(
+            'sharing', Result.OK, f'projects that can launch it: {count}'
+        )
     return Finding(
         'sharing',
         Result.PROBLEM,
@@ -425,7 +427,7 @@ def _quota(facts: ServerFacts, quota: Quota) -> Finding:
     return Finding(
         check,
         Result.PROBLEM,
-        f'{used}: {quota.needed} more do not fit. Delete snapshots, or have '
+        f'{used}: no room for {quota.needed} more. Delete snapshots, or have '
         'an administrator raise it',
         f'openstack quota set --{quota.name} {enough} {facts.project_id}',
     )
@@ -444,8 +446,8 @@ def left_behind(orphans: Sequence[str]) -> Finding:
     return Finding(
         'left behind',
         Result.PROBLEM,
-        f'{len(orphans)} volume snapshots were made for an image that does '
-        'not exist',
+        'volume snapshots that were made for an image that does not exist: '
+        f'{len(orphans)}',
         f'openstack volume snapshot delete {shlex.join(orphans)}',
     )
 

@@ -93,9 +93,9 @@ class Access:
         if not is_address(self.address):
             raise Misuse(f'{self.address!r} is no address and no host name')
         if not 0 <= self.port <= 65535:
-            raise Misuse(f'{self.port} is no port number (1 to 65535)')
+            raise Misuse(f'--port {self.port} is no port number (1 to 65535)')
         if self.login and not OWN_LOGIN.fullmatch(self.login):
-            raise Misuse(f'{self.login!r} is no login name')
+            raise Misuse(f'--login {self.login!r} is no login name')
         for option in self.options:
             if not OPTION.fullmatch(option):
                 raise Misuse(f'--ssh-option {option!r} is not <key=value>')

@@ -63,7 +63,7 @@ class Remnants:
             yield Finding(
                 'left behind',
                 Result.PROBLEM,
-                f'{len(parts)} volume snapshots of it are left, and it does '
-                'not exist',
+                'it does not exist; volume snapshots that are left of it: '
+                f'{len(parts)}',
                 f'openstack snapshot delete {image_id}',
             )

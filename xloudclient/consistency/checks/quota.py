@@ -95,8 +95,9 @@ def volume_snapshots(
 
 
 def _used_up(what: str, one: Allowance, more: int = 1) -> NotQuiesced:
+    missing = f', and {more} more' if more else ''
     return NotQuiesced(
-        f'the quota of {what} is used up: {one}, and {more} more',
+        f'the quota of {what} is used up: {one}{missing}',
         'Delete what is not needed, or ask for a higher quota.',
     )
 

@@ -178,6 +178,14 @@ class TestQuota(testtools.TestCase):
             self.images(Kind.VOLUME, image_size_total=Allowance(6, 5)),
         )
 
+    def test_what_is_missing_is_said_where_anything_is(self):
+        for key, end in (
+            ('image_count_total', ': 6 of 5, and 1 more'),
+            ('image_size_total', ': 6 of 5'),
+        ):
+            found = quota.images(fakes.plan(), {key: Allowance(6, 5)})
+            self.assertTrue(str(found.failure).endswith(end), found.failure)
+
     def test_volumes_count_in_all_and_by_type(self):
         details = (
             VolumeDetails('a', 10, 'fast'),

@@ -58,16 +58,17 @@ class AccessTest(testtools.TestCase):
             self.assertEqual(text, read(text, options(), {}).address)
 
     def test_other_values_are_checked(self) -> None:
-        for changes in (
-            {'login': '-x'},
-            {'login': 'a b'},
-            {'port': 65536},
-            {'port': -1},
-            {'options': ('-F x',)},
-            {'options': ('A=b\nc',)},
-            {'family': 5},
+        for changes, part in (
+            ({'login': '-x'}, "--login '-x'"),
+            ({'login': 'a b'}, "--login 'a b'"),
+            ({'port': 65536}, '--port 65536'),
+            ({'port': -1}, '--port -1'),
+            ({'options': ('-F x',)}, "--ssh-option '-F x'"),
+            ({'options': ('A=b\nc',)}, "--ssh-option 'A=b\\nc'"),
+            ({'family': 5}, '5 is no family'),
         ):
-            self.assertRaises(Misuse, Access, 'host', **changes)
+            misuse = self.assertRaises(Misuse, Access, 'host', **changes)
+            self.assertIn(part, str(misuse))
 
     def test_metadata_is_used_where_options_say_nothing(self) -> None:
         metadata = {'xloud:ssh_port': '2222', 'xloud:ssh_login': 'debian'}
