@@ -100,8 +100,8 @@ def check_number(
     if len(chosen) > most:
         names = ', '.join(one.name for one in chosen)
         raise NotQuiesced(
-            f'auto would hold {len(chosen)} at once ({names}); at most '
-            f'{most} can be',
+            f'auto would hold {len(chosen)} at once ({names}), and at most '
+            f'{most} can be held',
             'Name what is to be held with --quiesce; a holding hook of your '
             'own may hold several.',
         )

@@ -39,7 +39,7 @@ ROOT = ''
 PLACE = '/usr/local/lib/xloudclient/freeze-hook'
 #: The first holder: it watches for the agent's own freeze.
 WATCH = 'fsfreeze'
-#: The others.
+#: So many others may be there.
 MOST = MOST_QUIESCERS - 1
 #: The name of a user's own holding hook is a path; more is not shown.
 NAME_CHARACTERS = 200
