@@ -1,0 +1,34 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""What a planner makes of options that do not suit a server."""
+
+import types
+from unittest import mock
+
+import testtools
+
+from xloudclient.consistency.errors import Misuse
+from xloudclient.consistency.plan import Kind
+from xloudclient.planning.planner import Planner
+from xloudclient.tests.fakes import world as fakes
+
+
+class TestPlanner(testtools.TestCase):
+    def test_the_server_is_named_that_data_volumes_are_not_for(self):
+        cloud = mock.Mock()
+        target = fakes.plan(name='db\x1b', kind=Kind.VOLUME).target
+        cloud.servers.target.return_value = target
+        options = types.SimpleNamespace(data_volumes=False)
+        planner = Planner(options, mock.Mock(), cloud, 'p')
+        misuse = self.assertRaises(Misuse, planner.plan, {'id': target.id})
+        self.assertIn('; db\\x1b is volume-backed', str(misuse))
