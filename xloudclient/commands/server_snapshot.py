@@ -89,10 +89,11 @@ class SnapshotServers(base.FailureLister):
         for outcome in outcomes:
             if outcome.message:
                 self.tell(outcome.message, outcome.exit_code)
-        rows = (
-            [*profile, *wired.steps()] if dry else show(outcomes, len(columns))
-        )
-        return columns, rows
+        if dry:
+            return columns, [
+                _harmless(row) for row in (*profile, *wired.steps())
+            ]
+        return columns, show(outcomes, len(columns))
 
     def resolve(
         self, parsed_args: argparse.Namespace
@@ -356,6 +357,12 @@ def _hook_row(row: Any) -> tuple[Any, ...]:
     )
 
 
+def _harmless(row: Sequence[str]) -> tuple[Any, ...]:
+    from xloudclient.commands import columns
+
+    return tuple(map(columns.Text, row))
+
+
 def show(outcomes: Sequence[Any], width: int) -> list[tuple[Any, ...]]:
     """Make the rows of the table: one per server, with so many columns."""
     return [(_row(one) + _long(one))[:width] for one in outcomes]
@@ -366,7 +373,7 @@ def _row(outcome: Any) -> tuple[Any, ...]:
 
     is_skipped = outcome.status == 'skipped'
     return (
-        outcome.plan.target.name,
+        columns.Text(outcome.plan.target.name),
         outcome.requested.image_id if outcome.requested else None,
         None if is_skipped else outcome.plan.snapshot_name or None,
         str(outcome.status),
