@@ -123,6 +123,21 @@ times are those of one run.
      - ``/`` could be written to 3.0 s later: its ssh ends with the client,
        and the holder with that
      - none
+   * - The snapshot is a cold one, as of a disk on LVM: Nova has the guest put
+       to sleep, and with it its end of the connection; ``--quiesce fsfreeze``
+     - ``/`` could be written to again within three leases (45 s) after the
+       client had given the guest up
+     - none or crash
+
+The freeze hook outlives a reboot (``openstack server reboot --hard``) and an
+installation of the agent's package over itself: the next ``--quiesce agent``
+had the class ``application``. When it was removed, every file and folder below
+``/etc``, ``/usr`` and ``/root`` was there that had been there before, and no
+other (``tools/e2e test_freeze_hook``). The guests have no systemd: that it
+restarts the agent was not tried.
+
+Where RBD makes the snapshot, Nova calls no agent; there is no Ceph here, so
+that was tried with the embedded driver only (:doc:`/contributor/embedded-cloud`).
 
 So a snapshot that was taken while the agent did not do its part looks like
 any other, to Nova and to Glance. Nova has no time limit for the agent: the
