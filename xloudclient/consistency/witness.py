@@ -36,6 +36,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Sequence
 
+from xloudclient.consistency.answers import Freeze, FreezeHook
 from xloudclient.consistency.errors import (
     Failure,
     GuestLost,
@@ -45,7 +46,7 @@ from xloudclient.consistency.errors import (
 from xloudclient.consistency.hold import Hold
 from xloudclient.consistency.outcome import Progress
 from xloudclient.consistency.plan import Kind, Plan
-from xloudclient.consistency.ports import Freeze, FreezeHook, World
+from xloudclient.consistency.ports import World
 from xloudclient.consistency.proof import Holder
 
 LOG = logging.getLogger(__name__)

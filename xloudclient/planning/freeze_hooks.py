@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from xloudclient.consistency import auto, fitness, witness
+from xloudclient.consistency.answers import FreezeHook
 from xloudclient.consistency.errors import (
     Busy,
     CloudError,
@@ -32,7 +33,6 @@ from xloudclient.consistency.errors import (
     NotQuiesced,
 )
 from xloudclient.consistency.plan import Kind, Plan, Quiescer, Target
-from xloudclient.consistency.ports import FreezeHook
 from xloudclient.consistency.run import CONNECT_SECONDS, PROBE_SECONDS
 from xloudclient.consistency.taking import CALL_SECONDS
 from xloudclient.consistency.text import printable

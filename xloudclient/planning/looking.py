@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from xloudclient.consistency import auto, fitness, witness
+from xloudclient.consistency.answers import Evidence, FreezeHook, GuestFacts
 from xloudclient.consistency.checks import guest as of_guest
 from xloudclient.consistency.checks import prediction
 from xloudclient.consistency.checks.finding import Finding, problem, warning
@@ -32,12 +33,7 @@ from xloudclient.consistency.errors import (
     NotQuiesced,
 )
 from xloudclient.consistency.plan import Plan, Quiescer
-from xloudclient.consistency.ports import (
-    Clock,
-    Evidence,
-    FreezeHook,
-    GuestFacts,
-)
+from xloudclient.consistency.ports import Clock
 from xloudclient.consistency.proof import Proof
 from xloudclient.consistency.run import CONNECT_SECONDS, PROBE_SECONDS
 from xloudclient.consistency.taking import CALL_SECONDS

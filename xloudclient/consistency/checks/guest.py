@@ -16,6 +16,12 @@
 from collections.abc import Iterator
 
 from xloudclient.consistency import witness
+from xloudclient.consistency.answers import (
+    Data,
+    Evidence,
+    FreezeHook,
+    GuestFacts,
+)
 from xloudclient.consistency.checks.finding import (
     Finding,
     ok,
@@ -24,12 +30,6 @@ from xloudclient.consistency.checks.finding import (
 )
 from xloudclient.consistency.errors import Busy
 from xloudclient.consistency.plan import Plan, Quiescer
-from xloudclient.consistency.ports import (
-    Data,
-    Evidence,
-    FreezeHook,
-    GuestFacts,
-)
 
 
 def login(plan: Plan, facts: GuestFacts) -> Iterator[Finding]:

@@ -17,8 +17,8 @@ from unittest import mock
 
 import testtools
 
+from xloudclient.consistency.answers import FreezeHook, GuestFacts
 from xloudclient.consistency.errors import ExitCode
-from xloudclient.consistency.ports import FreezeHook, GuestFacts
 from xloudclient.planning import freeze_hooks
 from xloudclient.tests.fakes import world as fakes
 
