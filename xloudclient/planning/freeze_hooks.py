@@ -19,7 +19,7 @@ import enum
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from xloudclient.consistency import auto, fitness, witness
+from xloudclient.consistency import auto, fitness
 from xloudclient.consistency.answers import FreezeHook
 from xloudclient.consistency.errors import (
     Busy,
@@ -31,6 +31,12 @@ from xloudclient.consistency.errors import (
     Interrupted,
     Misuse,
     NotQuiesced,
+)
+from xloudclient.consistency.freeze_hook import (
+    CLOSED,
+    OF_VOLUMES,
+    not_released,
+    why_unused,
 )
 from xloudclient.consistency.plan import Kind, Plan, Quiescer, Target
 from xloudclient.consistency.run import CONNECT_SECONDS, PROBE_SECONDS
@@ -118,7 +124,7 @@ class FreezeHooks:
             target = self.planner.cloud.servers.target(server)
             hook = self._in_guest(target, server)
             if hook.is_closed:
-                raise Failure(*witness.CLOSED)
+                raise Failure(*CLOSED)
             reason = self._doubt(target, server, hook)
         except Misuse:
             raise
@@ -272,12 +278,12 @@ class FreezeHooks:
             text = STILL_CALLED.format(target.id)
             return text if hook.is_still_called else ''
         plan = Plan(target, '', '')
-        for problem in witness.not_released(plan, hook.freezes[-1:]):
+        for problem in not_released(plan, hook.freezes[-1:]):
             return printable(f'{problem}. {problem.advice}')
         if not hook.is_used:
-            return printable('. '.join(witness.why_unused(plan, hook)))
+            return printable('. '.join(why_unused(plan, hook)))
         if target.kind is Kind.VOLUME:
-            return witness.OF_VOLUMES
+            return OF_VOLUMES
         has_agent = self.planner.cloud.has_agent(server, target)
         if has_agent is None:
             return UNSEEN_AGENT

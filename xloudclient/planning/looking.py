@@ -21,7 +21,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from xloudclient.consistency import auto, fitness, witness
+from xloudclient.consistency import auto, fitness
 from xloudclient.consistency.answers import Evidence, FreezeHook, GuestFacts
 from xloudclient.consistency.checks import guest as of_guest
 from xloudclient.consistency.checks import prediction
@@ -32,6 +32,7 @@ from xloudclient.consistency.errors import (
     Interrupted,
     NotQuiesced,
 )
+from xloudclient.consistency.freeze_hook import refuse
 from xloudclient.consistency.plan import Plan, Quiescer
 from xloudclient.consistency.ports import Clock
 from xloudclient.consistency.proof import Proof
@@ -119,7 +120,7 @@ class Looking:
             yield of_guest.freeze_hook(self.plan, hook)
             if self.plan.by_agent:
                 check = 'hook'
-                witness.refuse(self.plan, hook)
+                refuse(self.plan, hook)
                 self.plan = auto.by_agent(self.plan, hook)
             elif self.plan.is_auto:
                 check = 'auto'
