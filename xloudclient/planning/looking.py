@@ -63,6 +63,21 @@ class Patience:
                 raise Interrupted('interrupted', number) from None
             raise
 
+    def ask_guest(
+        self,
+        call: Callable[[], T],
+        seconds: float = CALL_SECONDS,
+        failed: str = "can't look into the guest",
+    ) -> T:
+        """Ask a guest what changes nothing in it.
+
+        :raises NotQuiesced: there is no answer; Interrupted: a signal came
+        """
+        try:
+            return self.ask(call, seconds)
+        except (GuestLost, TimeoutError) as error:
+            raise NotQuiesced(f'{failed}: {error}') from error
+
 
 class Looking:
     """Looks into one guest.
@@ -106,12 +121,11 @@ class Looking:
                 yield from self._holders(look)
 
     def _open(self, look: Look) -> GuestFacts:
-        try:
-            return self.patience.ask(
-                lambda: look.open(CONNECT_SECONDS), CONNECT_SECONDS + 1
-            )
-        except (GuestLost, TimeoutError) as error:
-            raise NotQuiesced(f"can't reach the guest: {error}") from error
+        return self.patience.ask_guest(
+            lambda: look.open(CONNECT_SECONDS),
+            CONNECT_SECONDS + 1,
+            "can't reach the guest",
+        )
 
     def _holders(self, look: Look) -> Iterator[Finding]:
         check = 'fsfreeze'
@@ -144,20 +158,10 @@ class Looking:
     def _freeze_hook(self, look: Look) -> FreezeHook:
         if not self.plan.target.state.is_writing:
             return FreezeHook()
-        try:
-            return self.patience.ask(
-                lambda: look.freeze_hook(PROBE_SECONDS), CALL_SECONDS
-            )
-        except (GuestLost, TimeoutError) as error:
-            raise NotQuiesced(f"can't look into the guest: {error}") from error
+        return self.patience.ask_guest(lambda: look.freeze_hook(PROBE_SECONDS))
 
     def _probe(self, look: Look) -> Mapping[str, Any]:
-        try:
-            return self.patience.ask(
-                lambda: look.probe(PROBE_SECONDS), CALL_SECONDS
-            )
-        except (GuestLost, TimeoutError) as error:
-            raise NotQuiesced(f"can't look into the guest: {error}") from error
+        return self.patience.ask_guest(lambda: look.probe(PROBE_SECONDS))
 
     def _holder(self, look: Look, quiescer: Quiescer) -> Iterator[Finding]:
         """Ask one; ``--on-error continue`` goes on as a run would."""
@@ -181,14 +185,11 @@ class Looking:
 
     def _examine(self, look: Look, quiescer: Quiescer) -> Evidence:
         limit = self.plan.budget.hook
-        try:
-            return self.patience.ask(
-                lambda: look.examine(quiescer, limit), limit + CALL_SECONDS
-            )
-        except (GuestLost, TimeoutError) as error:
-            raise NotQuiesced(
-                f'{quiescer.name} was not ready: {error}'
-            ) from error
+        return self.patience.ask_guest(
+            lambda: look.examine(quiescer, limit),
+            limit + CALL_SECONDS,
+            f'{quiescer.name} was not ready',
+        )
 
     def _hold(self) -> Finding:
         return prediction.hold(
