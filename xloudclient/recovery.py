@@ -29,6 +29,7 @@ from typing import Any, TypeVar
 
 from xloudclient.cloud.project import OpenStack
 from xloudclient.consistency import evidence
+from xloudclient.consistency.answers import HookOutcome, HookState
 from xloudclient.consistency.errors import (
     Busy,
     CloudError,
@@ -41,12 +42,7 @@ from xloudclient.consistency.errors import (
 from xloudclient.consistency.hooks import by_hand
 from xloudclient.consistency.outcome import Result
 from xloudclient.consistency.plan import Hook, Place
-from xloudclient.consistency.ports import (
-    Clock,
-    HookOutcome,
-    HookRunner,
-    HookState,
-)
+from xloudclient.consistency.ports import Clock, HookRunner
 from xloudclient.local import runs
 from xloudclient.local.hook_group import end_group
 from xloudclient.local.journal import FileJournal

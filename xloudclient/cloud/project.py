@@ -24,10 +24,10 @@ from xloudclient.cloud.compute import Servers
 from xloudclient.cloud.images import Images, mapped_snapshots
 from xloudclient.cloud.quotas import Quotas
 from xloudclient.cloud.volumes import VolumeSnapshots
+from xloudclient.consistency.answers import Requested
 from xloudclient.consistency.checks.cloud import AGENT, is_yes
 from xloudclient.consistency.errors import CloudError, Refused, ReplyLost
 from xloudclient.consistency.plan import GuestState, Kind, Plan, Target
-from xloudclient.consistency.ports import Requested
 
 
 class OpenStack:

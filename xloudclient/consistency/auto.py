@@ -23,6 +23,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from xloudclient.consistency.answers import FreezeHook, GuestFacts
 from xloudclient.consistency.errors import NotQuiesced
 from xloudclient.consistency.plan import (
     MOST_QUIESCERS,
@@ -30,7 +31,6 @@ from xloudclient.consistency.plan import (
     Plan,
     Quiescer,
 )
-from xloudclient.consistency.ports import FreezeHook, GuestFacts
 
 NO_HOOK = FreezeHook()
 #: Those that are held wait while the next is made ready. So what may take

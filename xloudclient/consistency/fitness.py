@@ -13,9 +13,9 @@
 
 """Whether a guest is the right one, and one whose file systems may freeze."""
 
+from xloudclient.consistency.answers import GuestFacts
 from xloudclient.consistency.errors import NotQuiesced
 from xloudclient.consistency.plan import Plan
-from xloudclient.consistency.ports import GuestFacts
 
 
 def check_identity(plan: Plan, facts: GuestFacts) -> None:

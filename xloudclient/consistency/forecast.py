@@ -20,9 +20,9 @@ import collections
 import dataclasses
 from collections.abc import Iterable
 
+from xloudclient.consistency.answers import FreezeHook
 from xloudclient.consistency.errors import NotQuiesced
 from xloudclient.consistency.plan import Kind, Plan
-from xloudclient.consistency.ports import FreezeHook
 
 AGENT_SECONDS = 2.0
 VOLUME_SECONDS = 10.0

@@ -27,9 +27,7 @@ from xloudclient.consistency.errors import (
 )
 from xloudclient.consistency.hooks import Hooks, environment
 from xloudclient.consistency.plan import Plan, Quiescer
-from xloudclient.consistency.ports import (
-    World,
-)
+from xloudclient.consistency.ports import World
 from xloudclient.consistency.proof import Holder
 
 #: Seconds after which a guest that is not heard releases on its own.

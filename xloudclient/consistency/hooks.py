@@ -21,6 +21,7 @@ down before, so that somebody can run them whatever ends this process.
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 
+from xloudclient.consistency.answers import HookOutcome, HookState
 from xloudclient.consistency.errors import (
     Busy,
     Failure,
@@ -29,12 +30,7 @@ from xloudclient.consistency.errors import (
     ReleaseFailed,
 )
 from xloudclient.consistency.plan import Hook, Place, Plan
-from xloudclient.consistency.ports import (
-    HookOutcome,
-    HookRunner,
-    HookState,
-    World,
-)
+from xloudclient.consistency.ports import HookRunner, World
 
 
 class Hooks:

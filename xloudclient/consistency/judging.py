@@ -16,11 +16,11 @@
 import dataclasses
 
 from xloudclient.consistency import evidence
+from xloudclient.consistency.answers import GuestFacts
 from xloudclient.consistency.errors import OutOfTime
 from xloudclient.consistency.hold import Hold
 from xloudclient.consistency.outcome import Progress
 from xloudclient.consistency.plan import Consistency, Kind, Plan
-from xloudclient.consistency.ports import GuestFacts
 from xloudclient.consistency.proof import Proof, prove, prove_idle
 from xloudclient.consistency.settling import Settling
 from xloudclient.consistency.taking import Taking

@@ -16,10 +16,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from xloudclient.consistency import standstill
+from xloudclient.consistency.answers import GuestFacts
 from xloudclient.consistency.errors import Failure, LowerClass
 from xloudclient.consistency.group import Stage
 from xloudclient.consistency.plan import Plan
-from xloudclient.consistency.ports import GuestFacts, World
+from xloudclient.consistency.ports import World
 from xloudclient.consistency.proof import Holder, Proof
 
 

@@ -16,9 +16,9 @@
 import dataclasses
 import enum
 
+from xloudclient.consistency.answers import Requested
 from xloudclient.consistency.errors import ExitCode, Failure
 from xloudclient.consistency.plan import Consistency, Plan
-from xloudclient.consistency.ports import Requested
 from xloudclient.consistency.proof import Proof
 
 

@@ -21,6 +21,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from xloudclient.consistency.answers import Data, Evidence, GuestFacts
 from xloudclient.consistency.plan import (
     Consistency,
     GuestState,
@@ -29,7 +30,6 @@ from xloudclient.consistency.plan import (
     Quiescer,
     Volume,
 )
-from xloudclient.consistency.ports import Data, Evidence, GuestFacts
 
 NO_APPLICATION = 'no application was quiesced'
 NOTHING_HELD = 'no application or file system was held'

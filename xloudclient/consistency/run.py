@@ -20,6 +20,7 @@ import logging
 from collections.abc import Callable
 
 from xloudclient.consistency import auto, fitness, forecast
+from xloudclient.consistency.answers import FreezeHook, GuestFacts
 from xloudclient.consistency.conclusion import conclude
 from xloudclient.consistency.errors import (
     Failure,
@@ -35,7 +36,7 @@ from xloudclient.consistency.judging import Judging
 from xloudclient.consistency.membership import Membership
 from xloudclient.consistency.outcome import Outcome, Progress
 from xloudclient.consistency.plan import Plan
-from xloudclient.consistency.ports import FreezeHook, GuestFacts, World
+from xloudclient.consistency.ports import World
 from xloudclient.consistency.settling import Settling
 from xloudclient.consistency.taking import Taking
 from xloudclient.consistency.witness import Witness

@@ -20,9 +20,9 @@ is held at none) gives the class, and no moment in common with anybody.
 
 from collections.abc import Sequence
 
+from xloudclient.consistency.answers import GuestFacts
 from xloudclient.consistency.errors import NotQuiesced
 from xloudclient.consistency.plan import Consistency, Plan
-from xloudclient.consistency.ports import GuestFacts
 from xloudclient.consistency.proof import Holder, Proof, is_frozen, prove
 
 ADVICE = (

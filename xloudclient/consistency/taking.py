@@ -24,6 +24,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from xloudclient.consistency import capture, evidence
+from xloudclient.consistency.answers import Requested
 from xloudclient.consistency.errors import (
     Busy,
     CaptureFailed,
@@ -35,7 +36,7 @@ from xloudclient.consistency.errors import (
 )
 from xloudclient.consistency.outcome import Progress
 from xloudclient.consistency.plan import Kind, Plan
-from xloudclient.consistency.ports import Requested, World
+from xloudclient.consistency.ports import World
 
 T = TypeVar('T')
 

@@ -34,18 +34,19 @@ which somebody else has the agent freeze, once.
 
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from xloudclient.consistency.errors import (
-    Failure,
-    GuestLost,
-    NotQuiesced,
-    ReleaseFailed,
+from xloudclient.consistency.answers import Freeze, FreezeHook
+from xloudclient.consistency.errors import GuestLost, NotQuiesced
+from xloudclient.consistency.freeze_hook import (
+    OF_VOLUMES,
+    not_released,
+    refuse,
 )
 from xloudclient.consistency.hold import Hold
 from xloudclient.consistency.outcome import Progress
 from xloudclient.consistency.plan import Kind, Plan
-from xloudclient.consistency.ports import Freeze, FreezeHook, World
+from xloudclient.consistency.ports import World
 from xloudclient.consistency.proof import Holder
 
 LOG = logging.getLogger(__name__)
@@ -68,14 +69,6 @@ NOT_CALLED = (
 NOT_UPLOADED = (
     'no compute host was seen to upload the disk, so the freeze that the '
     "guest saw may not have been Nova's"
-)
-CLOSED = (
-    'only root can see the freeze hook in this guest',
-    'Let that account use sudo without a password.',
-)
-OF_VOLUMES = (
-    'of a volume-backed server the thaw does not prove that its volumes were '
-    'captured before'
 )
 
 
@@ -300,59 +293,6 @@ class Witness:
             lambda: self.world.guest.freeze_hook(limit, since, expect),
             limit + 1,
         )
-
-
-def refuse(plan: Plan, hook: FreezeHook) -> None:
-    """Refuse to rely on a hook that won't be called.
-
-    :raises NotQuiesced: there is none, or the agent doesn't know of it
-    """
-    name = plan.target.id
-    if hook.is_closed:
-        raise NotQuiesced(*CLOSED)
-    if not hook.is_installed:
-        raise NotQuiesced(
-            'there is no freeze hook in this guest',
-            f'Install it: openstack server snapshot hook install {name}',
-        )
-    if not hook.is_used:
-        raise NotQuiesced(*why_unused(plan, hook))
-
-
-def why_unused(plan: Plan, hook: FreezeHook) -> tuple[str, str]:
-    """Say why the agent doesn't call the hook, and what helps."""
-    if hook.agent == 'absent':
-        return 'no guest agent runs in this guest', 'Start qemu-guest-agent.'
-    if hook.agent == 'stale':
-        return (
-            'the guest agent was started before its freeze hook was there',
-            'In the guest: systemctl restart qemu-guest-agent',
-        )
-    return (
-        f"the guest agent doesn't call our freeze hook ({hook.agent})",
-        'Install it again: openstack server snapshot hook install '
-        f'{plan.target.id}',
-    )
-
-
-def not_released(plan: Plan, freezes: Sequence[Freeze]) -> list[Failure]:
-    """Say what the hook was not seen to release, if there is anything."""
-    stuck = [
-        f'{one.name} ({one.reason})'
-        for freeze in freezes
-        for one in freeze.released
-        if not one.is_free
-    ]
-    if not stuck:
-        return []
-    return [
-        ReleaseFailed(
-            'AN APPLICATION MAY STILL BE BLOCKED: could not see that the '
-            f'freeze hook released it: {", ".join(stuck)}',
-            'Log in and check, or run: openstack server reboot --hard '
-            f'{plan.target.id}',
-        )
-    ]
 
 
 def _was_frozen(freeze: Freeze) -> bool:

@@ -16,15 +16,15 @@
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from xloudclient.consistency.errors import GuestLost
-from xloudclient.consistency.plan import Hook, Quiescer
-from xloudclient.consistency.ports import (
+from xloudclient.consistency.answers import (
     Evidence,
     FreezeHook,
     GuestFacts,
     HookOutcome,
     Released,
 )
+from xloudclient.consistency.errors import GuestLost
+from xloudclient.consistency.plan import Hook, Quiescer
 
 
 class NoGuest:

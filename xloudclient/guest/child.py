@@ -19,7 +19,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping
 
-from xloudclient.consistency.ports import Evidence, Released
+from xloudclient.consistency.answers import Evidence, Released
 from xloudclient.consistency.proof import read_line
 from xloudclient.guest.protocol import LOG_CHARACTERS, mend, quote
 

@@ -20,7 +20,7 @@ import contextlib
 import threading
 from typing import Any
 
-from xloudclient.consistency.ports import GuestFacts
+from xloudclient.consistency.answers import GuestFacts
 from xloudclient.consistency.text import printable
 from xloudclient.guest.child import VERBS, Child
 

@@ -20,13 +20,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xloudclient.consistency.answers import FreezeHook, HookOutcome, HookState
 from xloudclient.consistency.errors import Busy, Failure, NotQuiesced
 from xloudclient.consistency.plan import Hook
-from xloudclient.consistency.ports import (
-    FreezeHook,
-    HookOutcome,
-    HookState,
-)
 from xloudclient.guest import freeze_hook, quiescers
 from xloudclient.guest.child import Child
 from xloudclient.guest.freeze_hook import record

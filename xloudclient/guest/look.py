@@ -15,9 +15,9 @@
 import json
 from collections.abc import Sequence
 
+from xloudclient.consistency.answers import Evidence, FreezeHook
 from xloudclient.consistency.errors import NotQuiesced
 from xloudclient.consistency.plan import Quiescer
-from xloudclient.consistency.ports import Evidence, FreezeHook
 from xloudclient.consistency.proof import read_line
 from xloudclient.guest import freeze_hook
 from xloudclient.guest.errands import Errands, unable

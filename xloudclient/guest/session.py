@@ -25,9 +25,9 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+from xloudclient.consistency.answers import GuestFacts
 from xloudclient.consistency.errors import Busy, GuestLost, NotQuiesced
 from xloudclient.consistency.plan import Quiescer
-from xloudclient.consistency.ports import GuestFacts
 from xloudclient.consistency.text import printable
 from xloudclient.guest.access import Access
 from xloudclient.guest.child import Child

@@ -25,12 +25,9 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 
+from xloudclient.consistency.answers import Evidence, Released
 from xloudclient.consistency.errors import GuestLost, NotQuiesced
 from xloudclient.consistency.plan import MOST_QUIESCERS, Quiescer
-from xloudclient.consistency.ports import (
-    Evidence,
-    Released,
-)
 from xloudclient.guest.child import Child
 from xloudclient.guest.conversation import Conversation
 from xloudclient.guest.errands import Errands, unable

@@ -18,9 +18,9 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from xloudclient.consistency.answers import HookOutcome, HookState
 from xloudclient.consistency.errors import HookRefused
 from xloudclient.consistency.plan import Hook
-from xloudclient.consistency.ports import HookOutcome, HookState
 from xloudclient.local.hook_group import HookGroup
 from xloudclient.local.trust import check
 

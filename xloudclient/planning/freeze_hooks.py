@@ -17,9 +17,10 @@ import contextlib
 import dataclasses
 import enum
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
-from xloudclient.consistency import auto, fitness, witness
+from xloudclient.consistency import auto, fitness
+from xloudclient.consistency.answers import FreezeHook
 from xloudclient.consistency.errors import (
     Busy,
     CloudError,
@@ -31,8 +32,13 @@ from xloudclient.consistency.errors import (
     Misuse,
     NotQuiesced,
 )
+from xloudclient.consistency.freeze_hook import (
+    CLOSED,
+    OF_VOLUMES,
+    not_released,
+    why_unused,
+)
 from xloudclient.consistency.plan import Kind, Plan, Quiescer, Target
-from xloudclient.consistency.ports import FreezeHook
 from xloudclient.consistency.run import CONNECT_SECONDS, PROBE_SECONDS
 from xloudclient.consistency.taking import CALL_SECONDS
 from xloudclient.consistency.text import printable
@@ -41,8 +47,6 @@ from xloudclient.guest.look import Look
 from xloudclient.planning.looking import Patience
 from xloudclient.planning.planner import Planner
 from xloudclient.planning.wanted import catalogue
-
-T = TypeVar('T')
 
 #: Seconds to put the hook in its place and to restart the guest agent.
 SETUP_SECONDS = 60.0
@@ -118,7 +122,7 @@ class FreezeHooks:
             target = self.planner.cloud.servers.target(server)
             hook = self._in_guest(target, server)
             if hook.is_closed:
-                raise Failure(*witness.CLOSED)
+                raise Failure(*CLOSED)
             reason = self._doubt(target, server, hook)
         except Misuse:
             raise
@@ -151,9 +155,9 @@ class FreezeHooks:
         guest = self.planner.way_to(target, server)
         look = Look(guest)
         with contextlib.closing(look):
-            facts = self._ask(
+            facts = self.patience.ask_guest(
                 lambda: look.open(CONNECT_SECONDS),
-                CONNECT_SECONDS,
+                CONNECT_SECONDS + 1,
                 "can't reach the guest",
             )
             plan = Plan(target, '', '', address=guest.address)
@@ -180,7 +184,7 @@ class FreezeHooks:
             return self._change(
                 lambda: look.remove_freeze_hook(SETUP_SECONDS), target
             )
-        return self._ask(lambda: look.freeze_hook(PROBE_SECONDS), CALL_SECONDS)
+        return self.patience.ask_guest(lambda: look.freeze_hook(PROBE_SECONDS))
 
     def _chosen(self, look: Look) -> tuple[Quiescer, ...]:
         """What the hook is to hold: as asked, or what runs now.
@@ -190,7 +194,7 @@ class FreezeHooks:
         wanted = self.planner.wanted
         if not wanted.is_auto:
             return wanted.quiescers
-        found = self._ask(lambda: look.probe(PROBE_SECONDS), CALL_SECONDS)
+        found = self.patience.ask_guest(lambda: look.probe(PROBE_SECONDS))
         databases = auto.find(found, catalogue())
         auto.check_number(databases, freeze_hook.MOST)
         return tuple(
@@ -212,30 +216,13 @@ class FreezeHooks:
             return
         limit = self.planner.options.hook_timeout
         try:
-            self.patience.ask(
-                lambda: look.examine(quiescer, limit), limit + CALL_SECONDS
+            self.patience.ask_guest(
+                lambda: look.examine(quiescer, limit),
+                limit + CALL_SECONDS,
+                f'{quiescer.name} was not ready',
             )
         except NotQuiesced as failure:
             raise NotQuiesced(str(failure), UNABLE) from failure
-        except (GuestLost, TimeoutError) as error:
-            raise NotQuiesced(
-                f'{quiescer.name} was not ready: {error}', UNABLE
-            ) from error
-
-    def _ask(
-        self,
-        call: Callable[[], T],
-        seconds: float,
-        failed: str = "can't look into the guest",
-    ) -> T:
-        """Ask what changes nothing.
-
-        :raises NotQuiesced: there is no answer
-        """
-        try:
-            return self.patience.ask(call, seconds + 1)
-        except (GuestLost, TimeoutError) as error:
-            raise NotQuiesced(f'{failed}: {error}') from error
 
     def _change(
         self, call: Callable[[], FreezeHook], target: Target
@@ -272,12 +259,12 @@ class FreezeHooks:
             text = STILL_CALLED.format(target.id)
             return text if hook.is_still_called else ''
         plan = Plan(target, '', '')
-        for problem in witness.not_released(plan, hook.freezes[-1:]):
+        for problem in not_released(plan, hook.freezes[-1:]):
             return printable(f'{problem}. {problem.advice}')
         if not hook.is_used:
-            return printable('. '.join(witness.why_unused(plan, hook)))
+            return printable('. '.join(why_unused(plan, hook)))
         if target.kind is Kind.VOLUME:
-            return witness.OF_VOLUMES
+            return OF_VOLUMES
         has_agent = self.planner.cloud.has_agent(server, target)
         if has_agent is None:
             return UNSEEN_AGENT

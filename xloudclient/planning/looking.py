@@ -21,7 +21,8 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from xloudclient.consistency import auto, fitness, witness
+from xloudclient.consistency import auto, fitness
+from xloudclient.consistency.answers import Evidence, FreezeHook, GuestFacts
 from xloudclient.consistency.checks import guest as of_guest
 from xloudclient.consistency.checks import prediction
 from xloudclient.consistency.checks.finding import Finding, problem, warning
@@ -31,13 +32,9 @@ from xloudclient.consistency.errors import (
     Interrupted,
     NotQuiesced,
 )
+from xloudclient.consistency.freeze_hook import refuse
 from xloudclient.consistency.plan import Plan, Quiescer
-from xloudclient.consistency.ports import (
-    Clock,
-    Evidence,
-    FreezeHook,
-    GuestFacts,
-)
+from xloudclient.consistency.ports import Clock
 from xloudclient.consistency.proof import Proof
 from xloudclient.consistency.run import CONNECT_SECONDS, PROBE_SECONDS
 from xloudclient.consistency.taking import CALL_SECONDS
@@ -65,6 +62,21 @@ class Patience:
             if number := self.clock.interrupted:
                 raise Interrupted('interrupted', number) from None
             raise
+
+    def ask_guest(
+        self,
+        call: Callable[[], T],
+        seconds: float = CALL_SECONDS,
+        failed: str = "can't look into the guest",
+    ) -> T:
+        """Ask a guest what changes nothing in it.
+
+        :raises NotQuiesced: there is no answer; Interrupted: a signal came
+        """
+        try:
+            return self.ask(call, seconds)
+        except (GuestLost, TimeoutError) as error:
+            raise NotQuiesced(f'{failed}: {error}') from error
 
 
 class Looking:
@@ -109,12 +121,11 @@ class Looking:
                 yield from self._holders(look)
 
     def _open(self, look: Look) -> GuestFacts:
-        try:
-            return self.patience.ask(
-                lambda: look.open(CONNECT_SECONDS), CONNECT_SECONDS + 1
-            )
-        except (GuestLost, TimeoutError) as error:
-            raise NotQuiesced(f"can't reach the guest: {error}") from error
+        return self.patience.ask_guest(
+            lambda: look.open(CONNECT_SECONDS),
+            CONNECT_SECONDS + 1,
+            "can't reach the guest",
+        )
 
     def _holders(self, look: Look) -> Iterator[Finding]:
         check = 'fsfreeze'
@@ -123,7 +134,7 @@ class Looking:
             yield of_guest.freeze_hook(self.plan, hook)
             if self.plan.by_agent:
                 check = 'hook'
-                witness.refuse(self.plan, hook)
+                refuse(self.plan, hook)
                 self.plan = auto.by_agent(self.plan, hook)
             elif self.plan.is_auto:
                 check = 'auto'
@@ -147,20 +158,10 @@ class Looking:
     def _freeze_hook(self, look: Look) -> FreezeHook:
         if not self.plan.target.state.is_writing:
             return FreezeHook()
-        try:
-            return self.patience.ask(
-                lambda: look.freeze_hook(PROBE_SECONDS), CALL_SECONDS
-            )
-        except (GuestLost, TimeoutError) as error:
-            raise NotQuiesced(f"can't look into the guest: {error}") from error
+        return self.patience.ask_guest(lambda: look.freeze_hook(PROBE_SECONDS))
 
     def _probe(self, look: Look) -> Mapping[str, Any]:
-        try:
-            return self.patience.ask(
-                lambda: look.probe(PROBE_SECONDS), CALL_SECONDS
-            )
-        except (GuestLost, TimeoutError) as error:
-            raise NotQuiesced(f"can't look into the guest: {error}") from error
+        return self.patience.ask_guest(lambda: look.probe(PROBE_SECONDS))
 
     def _holder(self, look: Look, quiescer: Quiescer) -> Iterator[Finding]:
         """Ask one; ``--on-error continue`` goes on as a run would."""
@@ -184,14 +185,11 @@ class Looking:
 
     def _examine(self, look: Look, quiescer: Quiescer) -> Evidence:
         limit = self.plan.budget.hook
-        try:
-            return self.patience.ask(
-                lambda: look.examine(quiescer, limit), limit + CALL_SECONDS
-            )
-        except (GuestLost, TimeoutError) as error:
-            raise NotQuiesced(
-                f'{quiescer.name} was not ready: {error}'
-            ) from error
+        return self.patience.ask_guest(
+            lambda: look.examine(quiescer, limit),
+            limit + CALL_SECONDS,
+            f'{quiescer.name} was not ready',
+        )
 
     def _hold(self) -> Finding:
         return prediction.hold(

@@ -18,8 +18,17 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from xloudclient.catalog import diagnosis
-from xloudclient.catalog.diagnosis import DeadRun, Part, Quota, Request
+from xloudclient.catalog.diagnosis import server as of_server
+from xloudclient.catalog.diagnosis import snapshot as of_snapshot
+from xloudclient.catalog.diagnosis.facts import (
+    DeadRun,
+    Part,
+    Quota,
+    Request,
+    ServerFacts,
+    ServerState,
+    SnapshotFacts,
+)
 from xloudclient.catalog.query import Query
 from xloudclient.catalog.snapshot import Snapshot, moment
 from xloudclient.cloud.members import Members
@@ -102,8 +111,8 @@ class Diagnosing:
         members = {}
         if snapshot.visibility == 'shared':
             members = self.members.statuses(snapshot.id)
-        yield from diagnosis.of_snapshot(
-            diagnosis.SnapshotFacts(
+        yield from of_snapshot.findings(
+            SnapshotFacts(
                 snapshot,
                 datetime.datetime.now(datetime.UTC),
                 server=server,
@@ -129,8 +138,8 @@ class Diagnosing:
         server = _server(found)
         snapshots = tuple(self._snapshots(server.id))
         properties = self._boot_properties(found)
-        yield from diagnosis.of_server(
-            diagnosis.ServerFacts(
+        yield from of_server.findings(
+            ServerFacts(
                 server,
                 found['tenant_id'],
                 datetime.datetime.now(datetime.UTC),
@@ -212,8 +221,8 @@ def of(conn: Any) -> Diagnosing:
     return Diagnosing(listing.of(conn), Members(conn))
 
 
-def _server(found: Mapping[str, Any]) -> diagnosis.ServerState:
-    return diagnosis.ServerState(
+def _server(found: Mapping[str, Any]) -> ServerState:
+    return ServerState(
         found['id'],
         printable(found['name']),
         found['status'],

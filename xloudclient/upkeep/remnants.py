@@ -15,7 +15,7 @@
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from xloudclient.catalog.diagnosis import left_behind
+from xloudclient.catalog.diagnosis.server import left_behind
 from xloudclient.cloud.compute import is_uuid
 from xloudclient.cloud.volumes import VolumeSnapshots
 from xloudclient.consistency.checks.finding import Finding, Result

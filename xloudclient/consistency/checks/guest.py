@@ -15,7 +15,12 @@
 
 from collections.abc import Iterator
 
-from xloudclient.consistency import witness
+from xloudclient.consistency.answers import (
+    Data,
+    Evidence,
+    FreezeHook,
+    GuestFacts,
+)
 from xloudclient.consistency.checks.finding import (
     Finding,
     ok,
@@ -23,13 +28,8 @@ from xloudclient.consistency.checks.finding import (
     warning,
 )
 from xloudclient.consistency.errors import Busy
+from xloudclient.consistency.freeze_hook import why_unused
 from xloudclient.consistency.plan import Plan, Quiescer
-from xloudclient.consistency.ports import (
-    Data,
-    Evidence,
-    FreezeHook,
-    GuestFacts,
-)
 
 
 def login(plan: Plan, facts: GuestFacts) -> Iterator[Finding]:
@@ -65,7 +65,7 @@ def freeze_hook(plan: Plan, hook: FreezeHook) -> Finding:
     if hook.is_installed:
         if hook.is_used:
             return ok('hook', f'installed: {names}; at most {hook.cap} s')
-        return warning('hook', *witness.why_unused(plan, hook))
+        return warning('hook', *why_unused(plan, hook))
     if hook.is_closed:
         return warning('hook', 'installed, but only root can see it')
     return ok('hook', 'not installed')

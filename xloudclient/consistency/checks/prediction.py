@@ -16,6 +16,7 @@
 from collections.abc import Iterable, Sequence
 
 from xloudclient.consistency import forecast
+from xloudclient.consistency.answers import Evidence, FreezeHook, GuestFacts
 from xloudclient.consistency.checks.finding import (
     Finding,
     Result,
@@ -26,7 +27,6 @@ from xloudclient.consistency.checks.finding import (
 )
 from xloudclient.consistency.errors import LowerClass, NotQuiesced
 from xloudclient.consistency.plan import Plan, Quiescer
-from xloudclient.consistency.ports import Evidence, FreezeHook, GuestFacts
 from xloudclient.consistency.proof import Holder, Proof, prove, prove_idle
 
 #: An application may well notice a hold that is longer.

@@ -23,14 +23,14 @@ import contextlib
 import itertools
 from collections.abc import Iterable, Sequence
 
-from xloudclient.consistency.plan import MOST_QUIESCERS, Quiescer
-from xloudclient.consistency.ports import (
+from xloudclient.consistency.answers import (
     Evidence,
     Freeze,
     FreezeHook,
     Released,
     Testimony,
 )
+from xloudclient.consistency.plan import MOST_QUIESCERS, Quiescer
 from xloudclient.consistency.text import printable
 from xloudclient.guest.child import Child
 from xloudclient.guest.conversation import Conversation

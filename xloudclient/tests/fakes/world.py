@@ -25,6 +25,16 @@ import enum
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from xloudclient.consistency.answers import (
+    Data,
+    Evidence,
+    FreezeHook,
+    GuestFacts,
+    HookOutcome,
+    HookState,
+    Released,
+    Requested,
+)
 from xloudclient.consistency.errors import (
     Busy,
     GuestLost,
@@ -44,17 +54,7 @@ from xloudclient.consistency.plan import (
     Target,
     Volume,
 )
-from xloudclient.consistency.ports import (
-    Data,
-    Evidence,
-    FreezeHook,
-    Group,
-    GuestFacts,
-    HookOutcome,
-    HookState,
-    Released,
-    Requested,
-)
+from xloudclient.consistency.ports import Group
 from xloudclient.consistency.ports import World as Ports
 
 T = TypeVar('T')

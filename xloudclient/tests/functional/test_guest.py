@@ -17,9 +17,9 @@ import pathlib
 
 import testscenarios
 
+from xloudclient.consistency.answers import Evidence, HookState, Released
 from xloudclient.consistency.errors import Busy, NotQuiesced
 from xloudclient.consistency.plan import Hook, Place
-from xloudclient.consistency.ports import Evidence, HookState, Released
 from xloudclient.tests.functional.test_guest_machine import (
     HOLDER,
     GuestTest,

@@ -26,9 +26,9 @@ import time
 
 import testscenarios
 
+from xloudclient.consistency.answers import Evidence
 from xloudclient.consistency.errors import Busy, GuestLost, NotQuiesced
 from xloudclient.consistency.plan import Quiescer
-from xloudclient.consistency.ports import Evidence
 from xloudclient.tests.functional.test_guest import SHELLS
 from xloudclient.tests.functional.test_guest_machine import (
     HOLDER,

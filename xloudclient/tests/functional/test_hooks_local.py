@@ -20,8 +20,8 @@ import time
 import fixtures
 import testtools
 
+from xloudclient.consistency.answers import HookOutcome, HookState
 from xloudclient.consistency.plan import Hook, Place
-from xloudclient.consistency.ports import HookOutcome, HookState
 from xloudclient.local.hooks import LocalHooks
 
 

@@ -20,6 +20,7 @@ import testtools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from xloudclient.consistency.answers import HookOutcome, HookState, Requested
 from xloudclient.consistency.errors import (
     Busy,
     ExitCode,
@@ -27,11 +28,6 @@ from xloudclient.consistency.errors import (
     Misuse,
     ReleaseFailed,
     ReplyLost,
-)
-from xloudclient.consistency.ports import (
-    HookOutcome,
-    HookState,
-    Requested,
 )
 from xloudclient.local import runs
 from xloudclient.local.journal import FileJournal

@@ -17,8 +17,9 @@ import datetime
 
 import testtools
 
-from xloudclient.catalog.diagnosis import (
-    NEED_NO_OPTION,
+from xloudclient.catalog.diagnosis import server as of_server
+from xloudclient.catalog.diagnosis import snapshot as of_snapshot
+from xloudclient.catalog.diagnosis.facts import (
     DeadRun,
     Part,
     Quota,
@@ -26,8 +27,6 @@ from xloudclient.catalog.diagnosis import (
     ServerFacts,
     ServerState,
     SnapshotFacts,
-    of_server,
-    of_snapshot,
 )
 from xloudclient.consistency.checks.finding import Finding, Result
 from xloudclient.consistency.checks.quota import Allowance
@@ -49,7 +48,7 @@ class TestSnapshot(testtools.TestCase):
     def found(self, *image: dict, reader: str = 'p', **facts) -> list[Finding]:
         facts = {'server': IDLE, **facts}
         return list(
-            of_snapshot(
+            of_snapshot.findings(
                 SnapshotFacts(snapshot(*image, reader=reader), NOW, **facts)
             )
         )
@@ -156,7 +155,7 @@ class TestSnapshot(testtools.TestCase):
 
 class TestServer(testtools.TestCase):
     def found(self, server: ServerState = IDLE, **facts) -> list[Finding]:
-        return list(of_server(ServerFacts(server, 'p', NOW, **facts)))
+        return list(of_server.findings(ServerFacts(server, 'p', NOW, **facts)))
 
     def assertProblem(self, next: str, found: list) -> str:
         [one] = [
@@ -207,7 +206,7 @@ class TestServer(testtools.TestCase):
             self.assertProblem(f'{again} {cure} s', found)
 
     def test_names_that_say_all_are_enough_for_quiesce(self):
-        for name in NEED_NO_OPTION:
+        for name in of_server.NEED_NO_OPTION:
             self.assertIsNone(quiescers.check(name, ()))
 
     def test_a_snapshot_under_way_has_not_vanished(self):

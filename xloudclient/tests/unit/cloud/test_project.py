@@ -17,7 +17,7 @@ from unittest import mock
 import testtools
 
 from xloudclient.cloud.project import OpenStack
-from xloudclient.consistency.ports import Requested
+from xloudclient.consistency.answers import Requested
 
 
 class TestFindRun(testtools.TestCase):

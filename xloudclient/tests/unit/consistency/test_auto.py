@@ -16,9 +16,9 @@ import dataclasses
 import testtools
 
 from xloudclient.consistency import auto
+from xloudclient.consistency.answers import FreezeHook, GuestFacts
 from xloudclient.consistency.errors import NotQuiesced
 from xloudclient.consistency.plan import Consistency, Kind, Quiescer
-from xloudclient.consistency.ports import FreezeHook, GuestFacts
 from xloudclient.tests.fakes import world as fakes
 
 CATALOGUE = {

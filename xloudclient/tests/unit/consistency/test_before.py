@@ -17,6 +17,7 @@ import datetime
 import testtools
 
 from xloudclient.consistency import forecast, naming
+from xloudclient.consistency.answers import FreezeHook
 from xloudclient.consistency.errors import (
     ExitCode,
     Misuse,
@@ -24,7 +25,6 @@ from xloudclient.consistency.errors import (
     most_urgent,
 )
 from xloudclient.consistency.plan import Kind
-from xloudclient.consistency.ports import FreezeHook
 from xloudclient.tests.fakes import world as fakes
 
 NOW = datetime.datetime(2026, 3, 18, 14, 5, 9, tzinfo=datetime.UTC)

@@ -17,6 +17,12 @@ import dataclasses
 
 import testtools
 
+from xloudclient.consistency.answers import (
+    Data,
+    Evidence,
+    FreezeHook,
+    GuestFacts,
+)
 from xloudclient.consistency.checks import cloud, guest, prediction, quota, run
 from xloudclient.consistency.checks.cloud import VolumeDetails
 from xloudclient.consistency.checks.finding import (
@@ -38,12 +44,6 @@ from xloudclient.consistency.plan import (
     GuestState,
     Kind,
     Quiescer,
-)
-from xloudclient.consistency.ports import (
-    Data,
-    Evidence,
-    FreezeHook,
-    GuestFacts,
 )
 from xloudclient.consistency.proof import Proof, read_line
 from xloudclient.tests.fakes import world as fakes

@@ -21,6 +21,7 @@ import functools
 import itertools
 import threading
 
+from xloudclient.consistency.answers import Data, Evidence
 from xloudclient.consistency.errors import (
     CaptureFailed,
     ExitCode,
@@ -36,7 +37,6 @@ from xloudclient.consistency.plan import (
     GuestState,
     Quiescer,
 )
-from xloudclient.consistency.ports import Data, Evidence
 from xloudclient.consistency.run import Run
 from xloudclient.local.rendezvous import Rendezvous
 from xloudclient.tests.fakes import world as fakes

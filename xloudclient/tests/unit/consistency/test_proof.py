@@ -14,6 +14,7 @@
 import testtools
 
 from xloudclient.consistency import proof
+from xloudclient.consistency.answers import Data, Evidence, GuestFacts
 from xloudclient.consistency.plan import (
     Consistency,
     GuestState,
@@ -21,7 +22,6 @@ from xloudclient.consistency.plan import (
     Quiescer,
     Volume,
 )
-from xloudclient.consistency.ports import Data, Evidence, GuestFacts
 from xloudclient.consistency.proof import Holder
 from xloudclient.tests.fakes import world as fakes
 

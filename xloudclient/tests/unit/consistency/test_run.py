@@ -60,6 +60,16 @@ def run(world, measured_ms=None, **changes):
     return Run(plan, world.ports, measured_ms).execute()
 
 
+def with_a_plan(whole):
+    """All that a run is made of and that has a plan, the run included."""
+    found = [whole]
+    for part in found:
+        for one in vars(part).values():
+            if hasattr(one, 'plan') and one not in found:
+                found.append(one)
+    return found
+
+
 class TestGoodRuns(testtools.TestCase):
     def test_everything_happens_in_order(self):
         world = fakes.World()
@@ -206,6 +216,15 @@ class TestGoodRuns(testtools.TestCase):
             catalogue={q.name: q for q in plan.quiescers},
         )
         self.assertEqual(('mysql', 'sync'), outcome.quiesced)
+
+    def test_no_part_of_a_run_goes_on_with_the_plan_before_auto(self):
+        known = {q.name: q for q in fakes.plan().quiescers}
+        plan = fakes.plan(quiescers=(), is_auto=True, catalogue=known)
+        whole = Run(plan, fakes.World().ports)
+        whole.execute()
+        parts = with_a_plan(whole)
+        self.assertTrue(whole.plan.quiescers)
+        self.assertEqual([], [one for one in parts if one.plan is plan])
 
 
 class TestClasses(testtools.TestCase):

@@ -18,6 +18,14 @@ import dataclasses
 import testtools
 
 from xloudclient.consistency import evidence
+from xloudclient.consistency.answers import (
+    Data,
+    Evidence,
+    Freeze,
+    FreezeHook,
+    Released,
+    Testimony,
+)
 from xloudclient.consistency.errors import ExitCode
 from xloudclient.consistency.outcome import Status
 from xloudclient.consistency.plan import (
@@ -25,14 +33,6 @@ from xloudclient.consistency.plan import (
     GuestState,
     Kind,
     Quiescer,
-)
-from xloudclient.consistency.ports import (
-    Data,
-    Evidence,
-    Freeze,
-    FreezeHook,
-    Released,
-    Testimony,
 )
 from xloudclient.consistency.run import Run
 from xloudclient.tests.fakes import world as fakes

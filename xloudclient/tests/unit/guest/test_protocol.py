@@ -16,8 +16,8 @@ import subprocess
 
 import testtools
 
+from xloudclient.consistency.answers import Released
 from xloudclient.consistency.errors import GuestUnreachable, HostKeyUnknown
-from xloudclient.consistency.ports import Released
 from xloudclient.guest import protocol
 from xloudclient.guest.access import Access
 from xloudclient.guest.child import Child

@@ -20,9 +20,9 @@ import time
 import fixtures
 import testtools
 
+from xloudclient.consistency.answers import HookState
 from xloudclient.consistency.hooks import by_hand
 from xloudclient.consistency.plan import Hook, Place
-from xloudclient.consistency.ports import HookState
 from xloudclient.local import hook_group, hooks
 
 

@@ -12,14 +12,14 @@
 
 """What freeze hooks are told to hold."""
 
-import types
 from unittest import mock
 
 import testtools
 
+from xloudclient.consistency.answers import FreezeHook, GuestFacts
 from xloudclient.consistency.errors import ExitCode
-from xloudclient.consistency.ports import FreezeHook, GuestFacts
 from xloudclient.planning import freeze_hooks
+from xloudclient.planning.looking import Patience
 from xloudclient.tests.fakes import world as fakes
 
 
@@ -38,7 +38,7 @@ class TestAuto(testtools.TestCase):
         planner.options.hook_timeout = 1.0
         planner.cloud.servers.target.return_value = fakes.plan().target
         planner.way_to.return_value.address = '10.0.0.5'
-        patience = types.SimpleNamespace(ask=lambda call, seconds: call())
+        patience = Patience(fakes.World().clock)
         hooks = freeze_hooks.FreezeHooks(planner, 'install', patience)
         with mock.patch.object(freeze_hooks, 'Look', return_value=guest):
             return hooks.row({'name': 'db'}), guest
