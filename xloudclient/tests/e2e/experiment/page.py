@@ -137,7 +137,8 @@ other (``tools/e2e test_freeze_hook``). The guests have no systemd: that it
 restarts the agent was not tried.
 
 Where RBD makes the snapshot, Nova calls no agent; there is no Ceph here, so
-that was tried with the embedded driver only (:doc:`/contributor/embedded-cloud`).
+that was tried with the embedded driver only
+(:doc:`/contributor/embedded-cloud`).
 
 So a snapshot that was taken while the agent did not do its part looks like
 any other, to Nova and to Glance. Nova has no time limit for the agent: the
