@@ -48,31 +48,39 @@ class TestInterruption(SignalsTestCase):
     def test_a_wait_of_less_than_nothing_is_none(self):
         self.assertFalse(signals.Interruption().wait(-1))
 
+    def wait_and(self, kill, interruption):
+        """Wait, and call it in another thread when that is about to begin."""
+        begun = threading.Event()
+        descriptor = interruption.fileno()
+
+        def fileno():
+            begun.set()
+            return descriptor
+
+        # the last thing that is asked for before the wait
+        interruption.fileno = fileno
+        thread = threading.Thread(target=lambda: begun.wait() and kill())
+        thread.start()
+        began = time.monotonic()
+        self.assertTrue(interruption.wait(10))
+        self.assertLess(time.monotonic() - began, 5)
+        thread.join()
+
     def test_a_signal_ends_a_wait(self):
         with signals.interruptible(self.again.release) as interruption:
-            timer = threading.Timer(
-                0.02, os.kill, (os.getpid(), signal.SIGTERM)
+            self.wait_and(
+                lambda: os.kill(os.getpid(), signal.SIGTERM), interruption
             )
-            timer.start()
-            began = time.monotonic()
-            self.assertTrue(interruption.wait(10))
-            self.assertLess(time.monotonic() - began, 5)
-            timer.join()
 
     def test_a_signal_that_ends_no_system_call_ends_a_wait(self):
         """As one that comes just before it: here another thread takes it."""
-
-        def kill():
-            time.sleep(0.02)
-            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
-
         with signals.interruptible(self.again.release) as interruption:
-            thread = threading.Thread(target=kill)
-            thread.start()
-            began = time.monotonic()
-            self.assertTrue(interruption.wait(10))
-            self.assertLess(time.monotonic() - began, 5)
-            thread.join()
+            self.wait_and(
+                lambda: signal.pthread_kill(
+                    threading.get_ident(), signal.SIGTERM
+                ),
+                interruption,
+            )
 
     def test_so_is_one_that_comes_while_threads_are_waited_for(self):
         with signals.interruptible(self.again.release) as interruption:
