@@ -15,6 +15,8 @@
 # PostgreSQL has no lock that stops writes, and needs none: a copy of all its files as of one moment recovers by itself,
 # with everything that was committed then. One disk is copied as of one moment; several need frozen file systems.
 # The checkpoint makes that recovery short. It relies on fsync and full_page_writes: without them this gives `crash`.
+# A session is kept, and asked at the end: a new one may have to write a file of its own, which takes until the thaw where
+# the file system is frozen.
 # Not covered: unlogged tables (they are empty after a recovery), and what was committed with synchronous_commit=off since
 # the checkpoint (recovery loses the last moments of that, as PostgreSQL says).
 . "${0%/*}/common.sh"
@@ -23,7 +25,7 @@ options 'socket port pid user timeout' "$@"
 [ -z "$pid" ] || whole pid "$pid"
 whole timeout "$timeout"
 
-STARTED='' LSN='' RUN_AS=''
+STARTED='' LSN='' RUN_AS='' CLIENT=''
 
 # ask SQL: prints the answer without decoration, columns separated by tabs. Never asks for a password.
 ask() {
@@ -86,6 +88,7 @@ quiesce() {
         *) fail "PostgreSQL made no checkpoint: $LINE" ;;
         esac
     }
+    open_session
     ask_position || fail "$REASON"
     READY="${READY%?}, \"position\": \"$LSN\"}"
 }
@@ -131,10 +134,22 @@ END
     [ "${#DATA}" -lt 3400 ] || fail "the data of this server is in too many places to be told"
 }
 
+# From here on: descriptor 3 is the kept session's input, 4 its output.
+open_session() {
+    mkfifo "postgresql-in.$$" "postgresql-out.$$" || fail "no named pipe can be made in $PWD"
+    session <"postgresql-in.$$" >"postgresql-out.$$" &
+    CLIENT=$!
+    exec 3>"postgresql-in.$$" 4<"postgresql-out.$$"
+    rm -f "postgresql-in.$$" "postgresql-out.$$"
+}
+
 # Sets LSN: everything committed before it is in a copy made from now on.
 ask_position() {
-    answer=$(ask "SELECT pg_postmaster_start_time(),
-        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END") || {
+    query='SELECT pg_postmaster_start_time(),
+        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END'
+    printf '%s;\n' "$query" 2>/dev/null >&3
+    # Without the session, another one may tell what became of the server.
+    IFS= read -r answer <&4 || answer=$(ask "$query" 3>&- 4<&-) || {
         first_line "postgresql-error.$$"
         REASON="PostgreSQL doesn't answer any more: $LINE"
         return 1
@@ -154,7 +169,10 @@ verify() {
 }
 
 release() {
-    :
+    [ -n "$CLIENT" ] || return 0
+    exec 3>&- 4<&-
+    wait "$CLIENT" 2>/dev/null
+    CLIENT=''
 }
 
 hold

@@ -14,6 +14,7 @@
 
 import os
 import re
+import signal
 import time
 
 from xloudclient.tests.functional import quiescer_hook, quiescer_servers
@@ -82,6 +83,38 @@ class TestPostgresql(quiescer_hook.HookTestCase):
         self.server.stop()
         self.addCleanup(self.server.start)
         self.assert_fails_verify(hook, "PostgreSQL doesn't answer any more")
+
+    def test_verify_needs_no_new_session_and_survives_the_loss_of_one(self):
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                hook = self.hook(*self.options, shell=shell)
+                position = hook.ready()['position']
+                self.let_in('reject')
+                try:
+                    self.assertEqual(position, hook.verify()['position'])
+                finally:
+                    self.let_in('trust')
+                self.server.ask(
+                    'SELECT pg_terminate_backend(pid) FROM pg_stat_activity '
+                    "WHERE application_name = 'psql' "
+                    'AND pid <> pg_backend_pid()'
+                )
+                self.assertEqual(position, hook.verify()['position'])
+                self.assertEqual(0, hook.release())
+                self.assertEqual(['postgresql'], hook.scratch_files())
+
+    def let_in(self, how):
+        """Whether there may be new sessions."""
+        with open(f'{self.server.data}/pg_hba.conf', 'w') as file:
+            file.write(f'local all all {how}\n')
+        self.server.process.send_signal(signal.SIGHUP)
+        is_wanted = how == 'trust'
+        for _ in range(100):
+            if (self.server.query('SELECT 1').returncode == 0) is is_wanted:
+                return
+            time.sleep(0.05)
+        self.fail(f'it does not {how}')
 
     def test_without_fsync_it_gives_less(self):
         self.server.ask('ALTER SYSTEM SET fsync = off')
