@@ -208,17 +208,23 @@ class Witness:
     def look_back(self) -> None:
         """After a failure: whether the hook let go of what it held.
 
-        A freeze that is still to come, or that has not ended, ends by itself.
+        A freeze that is still to come, or that does not end, ends by itself.
         """
         if self._since is None or not self.plan.by_agent or self._is_heard:
             return
-        since, guest = self._since, self.world.guest
+        clock, since, guest = self.world.clock, self._since, self.world.guest
+        end = clock.now() + THAW_SECONDS
         with contextlib.suppress(NotQuiesced, GuestLost, TimeoutError):
-            hook = self.world.clock.bounded(
-                lambda: guest.freeze_hook(LOOK_SECONDS, since),
-                LOOK_SECONDS + 1,
-                True,
-            )
+            while True:
+                hook = clock.bounded(
+                    lambda: guest.freeze_hook(LOOK_SECONDS, since),
+                    LOOK_SECONDS + 1,
+                    True,
+                )
+                is_over = all(one.is_over for one in hook.freezes)
+                if is_over or clock.now() >= end:
+                    break
+                clock.wait(PERIOD_SECONDS, True)
             self.hold.problems += not_released(self.plan, hook.freezes)
 
     def _miscount(self, hook: FreezeHook) -> str:

@@ -12,7 +12,7 @@
 #                agent/last       N of the last freeze
 #                agent/open       while freeze N lasts, and the hook that was there before ours is not called with `thaw`:
 #                                 N and the number of its last holder
-#                agent/thawing    while the hook is called with `thaw`: its process
+#                agent/thawing    while the hook is called with `thaw`: its process, and when that began
 #
 # It exits with 0 after `freeze` if everything is held. Else nothing is, and the agent freezes nothing either.
 # Who ends the hold when no thaw comes: the supervisor, after the longest time allowed. So it hears beats for that long.
@@ -74,7 +74,7 @@ thaw() {
         call_previous thaw
         return
     fi
-    put thawing $$
+    put thawing "$$ $(started $$)" || tell "cap $lease"
     note thaw
     if tell verify; then
         holder=1
@@ -211,7 +211,12 @@ start() {
     hear 10 open busy failed && [ "$HEARD" = open ] || return 1
     # shellcheck disable=SC2016 # expanded by the other process
     $setsid sh -c 'is_ours() {
-            { kill -0 "$3" || grep -q "^$1 note held " "$4"; } && { ! read -r pid <"$5" || kill -0 "$pid"; }
+            { kill -0 "$3" || grep -q "^$1 note held " "$4"; } && { ! read -r pid began <"$5" || is_thawing; }
+        }
+        is_thawing() {
+            read -r stat <"/proc/$pid/stat" || return
+            set -- ${stat##*) }
+            [ "$1" != Z ] && [ "${20}" = "$began" ]
         }
         left=$1
         shift

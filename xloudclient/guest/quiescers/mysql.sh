@@ -78,10 +78,10 @@ examine() {
 }
 
 quiesce() {
+    # Most of it while writers may still write; and before long-running statements are looked for.
+    to_disk
     examine
     open_session
-    # Most of it while writers may still write.
-    to_disk
     lock
     flush_log
     # MyISAM and Aria leave their pages to the kernel.

@@ -140,6 +140,9 @@ open_session() {
     session <"postgresql-in.$$" >"postgresql-out.$$" &
     exec 3>"postgresql-in.$$" 4<"postgresql-out.$$"
     rm -f "postgresql-in.$$" "postgresql-out.$$"
+    # PostgreSQL 14 and newer may end it when nothing is asked for a while.
+    printf '%s\n' "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout' \\g /dev/null" \
+        2>/dev/null >&3
 }
 
 # Sets LSN: everything committed before it is in a copy made from now on.

@@ -117,12 +117,13 @@ info() {
     run_id='' process_id='' role='' loading='' redis_version='' master_repl_offset='' aof_enabled='' aof_buffer_length=0
     rdb_changes_since_last_save='' rdb_bgsave_in_progress='' rdb_last_save_time='' rdb_last_bgsave_status=''
     aof_last_write_status='' aof_rewrite_in_progress=0 aof_rewrite_scheduled=0 append_only=false
+    rdb_last_bgsave_time_sec=-1
     redis INFO
     while IFS=: read -r key value; do
         case $key in
         run_id | process_id | role | loading | redis_version | master_repl_offset | aof_enabled | aof_buffer_length | \
             rdb_changes_since_last_save | rdb_bgsave_in_progress | rdb_last_save_time | rdb_last_bgsave_status | \
-            aof_last_write_status | aof_rewrite_in_progress | aof_rewrite_scheduled)
+            aof_last_write_status | aof_rewrite_in_progress | aof_rewrite_scheduled | rdb_last_bgsave_time_sec)
             value=${value%"$RETURN"}
             case $value in *[!A-Za-z0-9._-]*) continue ;; esac
             eval "$key=\$value"
@@ -177,12 +178,12 @@ save() {
     [ "$rdb_last_bgsave_status" = ok ] || fail "Redis could not save: see its log"
 }
 
-# As Redis itself does it, so it need not succeed, nor in time.
+# As Redis itself does it, so it need not succeed, nor in time. One that took too long the last time is not begun.
 save_what_is_due() {
     save_until=$(($(date +%s) + save_timeout))
     redis CONFIG GET save
     # shellcheck disable=SC2086 # pairs of seconds and changes
-    ! is_due ${ANSWER#save} || redis BGSAVE SCHEDULE
+    ! is_due ${ANSWER#save} || [ "$rdb_last_bgsave_time_sec" -ge "$save_timeout" ] || redis BGSAVE SCHEDULE
     while info && is_writing && [ "$(date +%s)" -le "$save_until" ]; do
         sleep_a_little
     done
@@ -244,8 +245,8 @@ verify() {
         REASON="Redis was written to or saved under the pause: $POSITION, now $now"
         return 1
     fi
-    # A save that Redis made on its own account sets the count of changes to zero.
-    if [ "$rdb_last_save_time" != "$SAVED" ] && [ "$rdb_changes_since_last_save" = 0 ]; then
+    # A save leaves in the count of changes only those that came after it was begun, and here none came after the pause.
+    if [ "$rdb_last_save_time" != "$SAVED" ] && [ "$rdb_changes_since_last_save" -le "$CHANGES" ]; then
         rdb_changes_since_last_save=$CHANGES
     fi
     if [ "$master_repl_offset" != "$OFFSET" ] || [ "$rdb_changes_since_last_save" != "$CHANGES" ]; then

@@ -250,6 +250,26 @@ class TestRedis(RedisTestCase):
                 self.assert_writes(writer)
                 self.assert_output_ends(hook)
 
+    def test_a_disk_that_hangs_does_not_keep_the_pause(self):
+        text = quiescer_hook.quiescers.script('redis')
+        # the first one is before the pause
+        slow = text.replace(
+            'sync </dev/null >/dev/null 2>&1',
+            'sh -c "[ ! -e synced ] || exec sleep 60; true >synced" '
+            '</dev/null >/dev/null 2>&1',
+        )
+        self.assertNotEqual(text, slow)
+        hook = self.hook(self.option, text=slow)
+        self.addCleanup(os.killpg, hook.process.pid, signal.SIGKILL)
+        for _ in range(100):
+            writer = self.server.write()
+            time.sleep(0.3)
+            if writer.poll() is None:
+                break
+        self.assertIsNone(writer.poll(), 'it could write under the pause')
+        hook.kill()
+        self.assert_writes(writer)
+
     def test_end_of_input_and_sigterm_release(self):
         for end in ('end_input', 'process.terminate'):
             hook = self.held()
@@ -382,6 +402,35 @@ class TestRedisWithAppendOnlyFile(RedisTestCase):
                 found += part.read()
         self.assertIn(mark.encode(), found)
         hook.release()
+
+    def test_a_save_that_takes_long_may_end_under_the_pause(self):
+        for setting, value, before in (
+            ('save', '60 1', '""'),
+            ('rdb-key-save-delay', '2000000', '0'),
+        ):
+            self.server.ask(f'CONFIG SET {setting} "{value}"')
+            self.addCleanup(self.server.ask, f'CONFIG SET {setting} {before}')
+        self.server.ask(self.server.writing)
+        self.server.ask('SET another key')
+        hook = self.hook(self.option, 'save_timeout=1')
+        self.await_saving('1')
+        # of this one the save knows nothing
+        self.server.ask(self.server.writing)
+        hook.ready()
+        self.assertIn(self.saving('1'), self.server.query('INFO').stdout)
+        self.await_saving('0')
+        hook.verify()
+        self.assertEqual(0, hook.release())
+
+    def saving(self, number):
+        return f'rdb_bgsave_in_progress:{number}'
+
+    def await_saving(self, number):
+        for _ in range(200):
+            if self.saving(number) in self.server.query('INFO').stdout:
+                return
+            time.sleep(0.05)
+        self.fail(f'not {self.saving(number)}')
 
     def test_what_redis_would_save_soon_is_saved_before(self):
         self.addCleanup(self.server.ask, 'CONFIG SET save ""')

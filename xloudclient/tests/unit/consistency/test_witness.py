@@ -159,7 +159,12 @@ class TestByAgent(WitnessTestCase):
 
     def test_a_run_that_failed_asks_whether_it_let_go(self):
         stuck = Released('mysql', False, reason='killed')
-        hooks = (USED, USED, recorded(changed(released=(stuck,))))
+        hooks = (
+            USED,
+            USED,
+            recorded(changed(is_over=False)),
+            recorded(changed(released=(stuck,))),
+        )
         for end in (End.INTERRUPTED, End.BUG):
             outcome = self.run_it(
                 hooks, script={'look': end}, quiescers=(), by_agent=True
