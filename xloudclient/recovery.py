@@ -236,7 +236,7 @@ class Recovery:
             if begin.get('place') != self.cloud.place:
                 return self._elsewhere(record, remains)
             if remains.proven and self._counts(record):
-                return self._finish(record, remains.proven)
+                return self._finish(record, remains, remains.proven)
             left = self._discard(record, remains)
         except (Failure, CloudError, TimeoutError) as error:
             self._raise_if_interrupted()
@@ -291,7 +291,10 @@ class Recovery:
         )
 
     def _finish(
-        self, record: runs.Record, proven: Mapping[str, Any]
+        self,
+        record: runs.Record,
+        remains: Remains,
+        proven: Mapping[str, Any],
     ) -> Recovered:
         """Write the evidence that waited for the end of the upload."""
         image_id = proven['image']
@@ -302,6 +305,10 @@ class Recovery:
                 f'snapshot {image_id} vanished: its upload failed, or '
                 'somebody deleted it'
             )
+            # volume snapshots that were its parts
+            if left := self._discard(record, remains):
+                reason += f'; not removed: {"; ".join(left)}'
+                return self._failed(record, Failure(reason))
         elif image['status'] != 'active':
             state = State.WAITING
             reason = f'snapshot {image_id} is still {image["status"]}'
@@ -343,7 +350,7 @@ class Recovery:
     def _discard(
         self, record: runs.Record, remains: Remains
     ) -> tuple[str, ...]:
-        """Delete a snapshot that was requested and never proven."""
+        """Delete a snapshot that was requested and never claimed."""
         if not remains.is_requested:
             return ()
         found = self._call(
@@ -354,9 +361,16 @@ class Recovery:
                 remains.volumes,
             )
         )
-        if found is None:
+        if found is None or self._is_claimed(found.image_id):
             return ()
         return self._call(functools.partial(self.cloud.remove, found))
+
+    def _is_claimed(self, image_id: str) -> bool:
+        """Whether the snapshot says what it is, so is whole."""
+        if not image_id:
+            return False
+        image = self._call(functools.partial(self.cloud.images.get, image_id))
+        return image is not None and evidence.is_ours(image_id, image)
 
     def _call(self, call: Callable[[], T]) -> T:
         return self.clock.bounded(call, CALL_SECONDS)

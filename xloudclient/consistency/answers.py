@@ -41,12 +41,14 @@ class Evidence:
     :param gives: the class it declares; None if the line named none
     :param data: where the application's data lives
     :param frozen: disks whose file systems it holds frozen
+    :param file_systems: those that it holds frozen
     :param position: binlog/GTID/LSN/replication offset at the lock
     """
 
     gives: Consistency | None = None
     data: tuple[Data, ...] = ()
     frozen: tuple[str, ...] = ()
+    file_systems: tuple[Data, ...] = ()
     position: str = ''
     detail: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 

@@ -47,8 +47,20 @@ def conclude(plan: Plan, hold: Hold, progress: Progress) -> Outcome:
         message=_sentence(plan, hold, progress, failure) if failure else '',
         is_deferred=progress.is_deferred,
         leaves_something=bool(progress.leftovers or progress.unfound)
-        or isinstance(failure, ReleaseFailed),
+        or isinstance(failure, ReleaseFailed)
+        or _owes_evidence(progress),
     )
+
+
+def _owes_evidence(progress: Progress) -> bool:
+    """Whether there is a proven snapshot that does not say so."""
+    is_settled = (
+        progress.is_recorded
+        or progress.is_deferred
+        or progress.is_discarded
+        or progress.is_forsaken
+    )
+    return bool(progress.proof and progress.captured_at and not is_settled)
 
 
 def refused(plan: Plan, failure: Failure) -> Outcome:

@@ -94,6 +94,7 @@ def read_line(line: Mapping[str, Any]) -> Evidence:
         gives=gives,
         data=_data(line, 'data'),
         frozen=tuple(sorted(frozen - skipped)),
+        file_systems=_data(line, 'frozen'),
         position=str(line.get('position') or ''),
         detail=dict(line),
     )
@@ -195,7 +196,9 @@ def _judge(
             Consistency.NONE,
             SEVERAL_DISKS,
         )
-    if outside := _outside(holders, disks):
+    if outside := (
+        _outside(holders, disks) or _torn(plan, facts, holders, disks)
+    ):
         return Consistency.NONE, outside
     if problems := [*lapses, *_broken(holders)]:
         return Consistency.CRASH, '; '.join(problems)
@@ -222,6 +225,29 @@ def is_frozen(
         disk for one in holders if one.is_proven for disk in one.ready.frozen
     }
     return bool(disks) and disks <= frozen
+
+
+def _torn(
+    plan: Plan,
+    facts: GuestFacts,
+    holders: Iterable[Holder],
+    disks: frozenset[str],
+) -> str:
+    """Say which file system is in the snapshot in part only."""
+    systems = [
+        Data('/', facts.root_disks),
+        *(data for one in holders for data in one.ready.file_systems),
+    ]
+    for one in systems:
+        missing = ', '.join(sorted(set(one.disks) - disks))
+        if missing and not disks.isdisjoint(one.disks):
+            return f'{one.path} is also on {missing}, which was not captured'
+    attached = _disks_of(plan.target.volumes, facts)
+    if plan.target.kind is Kind.IMAGE:
+        own = sorted(set(facts.root_disks) - attached)
+        if len(own) > 1:
+            return f'/ is on {", ".join(own)}, of which one was captured'
+    return ''
 
 
 def _best(

@@ -23,6 +23,7 @@ from xloudclient.consistency import auto, fitness, forecast
 from xloudclient.consistency.answers import FreezeHook, GuestFacts
 from xloudclient.consistency.conclusion import conclude
 from xloudclient.consistency.errors import (
+    CaptureFailed,
     Failure,
     GroupBroken,
     GuestLost,
@@ -266,7 +267,8 @@ class Run:
             if self.progress.is_unsure:
                 self.taking.find('the request got no reply')
             self.taking.await_capture(self._poll)
-        except (Interrupted, OutOfTime):
+        except BaseException:
+            # whatever it was, nothing half-made stays
             self.settling.discard_unproven()
             raise
 
@@ -291,10 +293,10 @@ class Run:
             self.settling.discard()
             return
         claims = self.judging.claims(proof)
-        if not self.membership:
-            self.settling.prove(claims)
+        # what is not on the disk can't be left to another process
+        is_safe = bool(self.membership) or self.settling.prove(claims)
         try:
-            self._await_active()
+            self._await_active(self.plan.wait or not is_safe)
         except (Interrupted, OutOfTime):
             self.settling.defer(claims)
             raise
@@ -307,6 +309,9 @@ class Run:
             elif self.membership:
                 self.membership.give_up(failure)
                 self.settling.forsake()
+            elif isinstance(failure, CaptureFailed):
+                # snapshots of volumes without their image
+                self.settling.discard()
             raise
         if not self.progress.is_active:
             self.settling.defer(claims)
@@ -315,11 +320,11 @@ class Run:
         if self.plan.is_protected:
             self.settling.protect()
 
-    def _await_active(self) -> None:
-        """Wait until the snapshot can be launched, if that was asked."""
+    def _await_active(self, is_wanted: bool) -> None:
+        """Wait until the snapshot can be launched, if that is wanted."""
         while True:
             self.progress.is_active = self.taking.is_active()
-            if self.progress.is_active or not self.plan.wait:
+            if self.progress.is_active or not is_wanted:
                 break
             self.world.clock.wait(min(self._poll(), self._remaining()))
         if self.progress.is_active:

@@ -55,12 +55,13 @@ class Settling:
 
         :returns: whether it is on the disk
         """
-        return self.world.journal.write(
+        journal = self.world.journal
+        return journal.write(
             'proven',
             image=self.taking.requested.image_id,
             properties=dict(properties),
             tags=self.plan.tags,
-        )
+        ) or journal.is_written(PROOF_SECONDS)
 
     def prove_as_member(self, properties: Mapping[str, str]) -> None:
         """Write down what is to be claimed once the group is whole.
@@ -70,8 +71,7 @@ class Settling:
 
         :raises Failure: it is not on the disk
         """
-        is_written = self.world.journal.is_written
-        if not (self.prove(properties) or is_written(PROOF_SECONDS)):
+        if not self.prove(properties):
             raise Failure(
                 "the journal can't be written, and without it a group is not "
                 'safe from being kept in part',

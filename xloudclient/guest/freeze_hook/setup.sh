@@ -25,6 +25,9 @@ set -f
 LC_ALL=C
 PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin
 export LC_ALL PATH
+# Some shells keep here-documents in files, and /tmp may be frozen. The folder of a run is in memory.
+TMPDIR=${XLOUD_RUN_FOLDER:-$PWD}
+export TMPDIR
 umask 022
 verb=$1 place='' root='' since=999999999 expect=''
 shift

@@ -19,6 +19,9 @@ LC_ALL=C
 PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin
 export LC_ALL PATH
 cd "${XLOUD_RUN_FOLDER:-.}" || exit 1
+# The run folder is in memory. Some shells keep here-documents in files, and /tmp may be frozen.
+TMPDIR=$PWD
+export TMPDIR
 unset IFS
 TAB=$(printf '\t')
 NEWLINE='

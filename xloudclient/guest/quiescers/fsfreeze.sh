@@ -294,9 +294,11 @@ THAW='set -f
         printf "%s %s\n" "$word" "$mount"
     done 2>/dev/null
     if [ "$word" != "done" ]; then
+        # At once: the disk of one may not answer.
         for mount in $mounts; do
-            fsfreeze --unfreeze "$(printf "%b" "$mount")" </dev/null >/dev/null 2>&1
+            fsfreeze --unfreeze "$(printf "%b" "$mount")" </dev/null >/dev/null 2>&1 &
         done
+        wait
     fi
     echo "done"'
 
@@ -362,16 +364,27 @@ verify() {
     HELD="{\"writes\": \"${COUNT# }\"}"
 }
 
-# Latest frozen first. One that is thawed already is no failure: a guest agent's thaw thaws ours too.
+# All at once: the disk of one may not answer. One that is thawed already is no failure: a guest agent's thaw thaws ours too.
 release() {
     [ -n "$GUARDED" ] || return 0
     GUARDED=''
     code=0
-    already=''
+    already='' thaws='' number=0
     for mount in $FROZEN; do
+        number=$((number + 1))
         unescape "$mount"
-        fsfreeze --unfreeze "$NAME" </dev/null >/dev/null 2>"fsfreeze-error.$$" 7>&- && continue
-        first_line "fsfreeze-error.$$"
+        fsfreeze --unfreeze "$NAME" </dev/null >/dev/null 2>"fsfreeze-error-$number.$$" 7>&- &
+        thaws="$thaws $!"
+    done
+    number=0
+    # shellcheck disable=SC2086 # numbers
+    set -- $thaws
+    for mount in $FROZEN; do
+        number=$((number + 1)) process=$1
+        shift
+        wait "$process" && continue
+        unescape "$mount"
+        first_line "fsfreeze-error-$number.$$"
         case $LINE in
         *'nvalid argument'*) already="$already $NAME" ;;
         *)

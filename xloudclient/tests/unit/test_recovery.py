@@ -94,6 +94,23 @@ class TestRecovery(RecoveryTestCase):
         self.assertEqual('aborted', told['XLOUD_RESULT'])
         self.assertEqual([], self.journals)
 
+    def test_a_snapshot_that_says_what_it_is_is_not_deleted(self):
+        self.dead({'event': 'request', 'volumes': []})
+        self.cloud.find_run.return_value = Requested('i')
+        self.cloud.images.get.return_value = {'xloud_image': 'i'}
+        self.assertEqual(State.RECOVERED, self.recover().state)
+        self.cloud.remove.assert_not_called()
+        self.assertEqual([], self.journals)
+
+    def test_parts_of_a_snapshot_whose_upload_failed_are_removed(self):
+        self.dead({'event': 'request', 'volumes': ['v']}, PROVEN)
+        self.cloud.images.get.return_value = None
+        parts = Requested('', ('part',))
+        self.cloud.find_run.return_value = parts
+        self.cloud.remove.return_value = ()
+        self.assertIn('vanished', self.recover().reason)
+        self.cloud.remove.assert_called_once_with(parts)
+
     def test_a_post_that_ran_does_not_run_again(self):
         self.dead(OWED, PAID)
         self.recover()

@@ -71,6 +71,17 @@ class TestProof(testtools.TestCase):
         proof = self.expect(Consistency.NONE, holder(data=data))
         self.assertIn('/mnt/nfs is on sdz', proof.reason)
 
+    def test_a_file_system_that_is_captured_in_part_is_none(self):
+        line = {'frozen': [{'path': '/', 'disks': ['vda', 'vdz']}]}
+        frozen = proof.read_line(line)
+        said = self.expect(
+            Consistency.NONE,
+            Holder(FSFREEZE, frozen, Evidence()),
+        )
+        self.assertIn('/ is also on vdz', said.reason)
+        roots = GuestFacts('boot', ('vda', 'vdb'), {})
+        self.expect(Consistency.NONE, facts=roots)
+
     def test_data_on_an_unknown_disk_is_none(self):
         self.expect(Consistency.NONE, holder(data=(Data('/x'),)))
 

@@ -110,6 +110,17 @@ class TestGoodRuns(testtools.TestCase):
         self.assertEqual('application', world.recorded['xloud_consistency'])
         self.assertNotIn('record', world.log)
 
+    def test_what_could_not_be_written_down_is_not_left_to_others(self):
+        for end in (End.BADLY, End.HANGING):
+            world = fakes.World(
+                {'write:proven': end}, images=['queued', 'saving', 'saving']
+            )
+            world.images.append('active')
+            outcome = run(world)
+            self.assertFalse(outcome.is_deferred)
+            self.assertEqual(Status.ACTIVE, outcome.status)
+            self.assertIn('record', world.log)
+
     def test_a_signal_while_waiting_defers_the_evidence(self):
         world = fakes.World(images=['saving'])
         plan = fakes.plan(wait=True)
@@ -332,6 +343,24 @@ class TestFailures(testtools.TestCase):
         outcome = run(world)
         self.assertEqual(ExitCode.CAPTURE_FAILED, outcome.exit_code)
         self.assertIn('discard', world.log)
+
+    def test_an_upload_that_fails_leaves_no_snapshots_of_volumes(self):
+        world = fakes.World(images=['queued', 'saving', None])
+        outcome = run(world, volumes=(fakes.data_volume(),), wait=True)
+        self.assertEqual(ExitCode.CAPTURE_FAILED, outcome.exit_code)
+        self.assertIn('discard', world.log)
+
+    def test_what_fails_after_max_freeze_is_discarded(self):
+        world = fakes.World(images=['queued'] * 300 + [None])
+        outcome = run(world)
+        self.assertEqual(ExitCode.OUT_OF_TIME, outcome.exit_code)
+        self.assertIn('discard', world.log)
+
+    def test_a_proven_snapshot_that_does_not_say_so_keeps_its_journal(self):
+        outcome = run(fakes.World({'record': End.BADLY}))
+        self.assertEqual(ExitCode.LOWER_CLASS, outcome.exit_code)
+        self.assertTrue(outcome.leaves_something)
+        self.assertFalse(run(fakes.World()).leaves_something)
 
     def test_max_freeze_releases_and_lets_the_snapshot_go_on(self):
         world = fakes.World(images=['queued'] * 300 + ['saving'])
