@@ -16,6 +16,7 @@ A process that writes to a frozen file system can't be killed. So every test
 thaws what it mounted, whatever happens, before anything else.
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -73,6 +74,10 @@ class MountsTestCase(FsfreezeTestCase):
     def setUp(self):
         super().setUp()
         self.need('mkfs.ext4', 'mkfs.xfs')
+        # a guest agent thaws all that is frozen, other tests' too
+        lock = open('/run/xloudclient-mounts.lock', 'w')  # noqa: SIM115
+        self.addCleanup(lock.close)
+        fcntl.flock(lock, fcntl.LOCK_EX)
         self.folder = tempfile.mkdtemp(prefix='quiescer-')
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         self.first = self.mounted('ext4', 'first *\\ one', '16M')
