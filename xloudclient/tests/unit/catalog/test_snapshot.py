@@ -15,7 +15,7 @@
 import json
 
 import testtools
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xloudclient.catalog.snapshot import Kind, Snapshot
@@ -99,6 +99,7 @@ class TestKind(testtools.TestCase):
             ).map(json.dumps),
         )
     )
+    @settings(max_examples=40)
     def test_any_mapping_can_be_read(self, mapping):
         found = snapshot({'block_device_mapping': mapping})
         self.assertEqual(bool(found.mapped_volumes), found.kind is Kind.VOLUME)
