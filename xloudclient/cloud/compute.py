@@ -161,6 +161,7 @@ class Servers:
             flavor=_flavor(server['flavor']),
             key_name=server.get('key_name') or '',
             networks=tuple(server.get('addresses', {})),
+            cards=_cards(server),
             security_groups=tuple(
                 sorted({g['name'] for g in server.get('security_groups', ())})
             ),
@@ -270,6 +271,15 @@ def _literal(name: str) -> str:
 
 def _flavor(flavor: Mapping[str, Any]) -> str:
     return str(flavor.get('original_name') or flavor.get('id') or '')
+
+
+def _cards(server: Mapping[str, Any]) -> tuple[str, ...]:
+    found = {
+        one['OS-EXT-IPS-MAC:mac_addr'].lower()
+        for addresses in server.get('addresses', {}).values()
+        for one in addresses
+    }
+    return tuple(sorted(found))
 
 
 def choose_address(

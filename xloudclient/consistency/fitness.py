@@ -17,16 +17,35 @@ from xloudclient.consistency.answers import GuestFacts
 from xloudclient.consistency.errors import NotQuiesced
 from xloudclient.consistency.plan import Plan
 
+WRONG_ADDRESS = (
+    'See where that address leads; --ssh-host, or the metadata '
+    'xloud:ssh_host, names another one.'
+)
+
 
 def check_identity(plan: Plan, facts: GuestFacts) -> None:
     """An address may lead to another machine than the server.
 
-    :raises NotQuiesced: it does
+    Nova's libvirt driver gives a guest its server's ID (``sysinfo``), which
+    root can see. Else the network cards tell: each of them has the hardware
+    address of a port, which no other port of that network has.
+
+    :raises NotQuiesced: it does, or nobody can tell
     """
     says = facts.server_id
-    if says and says != plan.target.id.lower():
+    if says == plan.target.id.lower():
+        return
+    if says:
         raise NotQuiesced(
-            f'the guest at {plan.address} is another server ({says})'
+            f'the guest at {plan.address} is another server ({says})',
+            WRONG_ADDRESS,
+        )
+    if set(facts.cards).isdisjoint(plan.target.cards):
+        cards = ', '.join(plan.target.cards) or 'none is known'
+        raise NotQuiesced(
+            f'the guest at {plan.address} is not this server: it has no '
+            f'network card of it ({cards})',
+            WRONG_ADDRESS,
         )
 
 

@@ -89,6 +89,7 @@ class Target:
 
     :param has_agent: whether Nova freezes it through its guest agent; None if
         that was not asked, or can't be seen
+    :param cards: hardware addresses of its network cards, in lower case
     """
 
     id: str
@@ -102,6 +103,7 @@ class Target:
     flavor: str = ''
     key_name: str = ''
     networks: tuple[str, ...] = ()
+    cards: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
     metadata: Mapping[str, str] = dataclasses.field(default_factory=dict)
 

@@ -158,7 +158,7 @@ class Run:
         if self.plan.needs_guest:
             self.world.reporter.step('connecting', address=self.plan.address)
             self.facts = self.judging.facts = self._open_guest()
-        fitness.check_identity(self.plan, self.facts)
+            fitness.check_identity(self.plan, self.facts)
         hook = self.witness.look()
         if self.plan.is_auto:
             self._resolve_auto(hook)

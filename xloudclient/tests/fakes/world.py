@@ -61,6 +61,7 @@ T = TypeVar('T')
 
 IMAGE = '11111111-1111-4111-8111-111111111111'
 SERVER = '22222222-2222-4222-8222-222222222222'
+CARD = 'fa:16:3e:00:00:01'
 VOLUME = '33333333-3333-4333-8333-333333333333'
 SIGINT = 2
 
@@ -92,6 +93,7 @@ def plan(**changes: Any) -> Plan:
         host_id='h',
         volumes=changes.pop('volumes', ()),
         has_agent=changes.pop('has_agent', False),
+        cards=(CARD,),
     )
     values = {
         'target': target,
@@ -173,6 +175,7 @@ class World:
         self.state_after: GuestState | None = GuestState.STOPPED
         self.task_is_over = False
         self.server_id = ''
+        self.cards = (CARD,)
         self.freeze_hooks = [FreezeHook()]
         self.result = ''
         self._last_line = End.WELL
@@ -212,6 +215,7 @@ class World:
             {'vdb': VOLUME[:20]},
             1_000_000,
             server_id=self.server_id,
+            cards=self.cards,
         )
 
     def probe(self, timeout: float) -> Mapping[str, Any]:

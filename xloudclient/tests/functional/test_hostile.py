@@ -49,6 +49,32 @@ class TestHostile(base.FunctionalTestCase):
             self.assertEqual([], self.cloud.events(server.id))
             self.cloud.delete(server)
 
+    def test_an_address_that_leads_to_another_server(self):
+        other = self.place.server(name='web')
+        guest = self.cloud.guest(other)
+        server = self.place.server(
+            name='db', metadata={'xloud:ssh_host': guest.address}
+        )
+        reach = self.reach(other)
+        for words in (
+            ('consistent', '--quiesce', 'sync'),
+            ('check', '--quiesce', 'sync'),
+            ('hook', 'install', '--quiesce', 'none'),
+            ('consistent', '--quiesce', 'agent'),
+        ):
+            result = self.openstack(
+                'server', 'snapshot', *words, server.id, *reach
+            )
+            said = ' '.join((result.stdout + result.stderr).split())
+            self.assertIn('is not this server', said)
+            self.assertEqual(3, result.code, said)
+        self.assertEqual([], self.cloud.events(server.id))
+        own = ['--ssh-host', self.cloud.guest(server).address]
+        self.snapshot(
+            'consistent', server.id, '--quiesce', 'sync', '--wait',
+            *self.reach(server), *own,
+        )  # fmt: skip
+
     def test_metadata_may_name_built_in_quiescers_only(self):
         other = self.place.server(metadata={'xloud:quiesce': 'none'})
         for word in (

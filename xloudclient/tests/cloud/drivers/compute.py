@@ -114,7 +114,8 @@ class EmbeddedDriver(power.PowerSwitch, fake.FakeDriverWithoutFakeNodes):
             **kwargs,
         )
         guest = self.machine(uuid)
-        guest.make(_addresses(network_info), instance.key_data)
+        cards = [vif['address'] for vif in network_info or ()]
+        guest.make(_addresses(network_info), cards, instance.key_data)
         guest.set_root(root)
         for device, volume in volumes.items():
             if device != instance.root_device_name:

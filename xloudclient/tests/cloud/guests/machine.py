@@ -16,7 +16,8 @@
 
     .ssh/authorized_keys   the cloud's key, and that of Nova's key pair
     .machine/              sshd's files; passwd and group for nss_wrapper;
-                           ``disks``, which bin/findmnt and bin/lsblk read
+                           ``disks``, which bin/findmnt and bin/lsblk read;
+                           ``cards``, which bin/ip reads
     bin/                   first in PATH
     mnt/VOLUME-ID/         where an attached volume is mounted, so to speak
     etc/qemu/fsfreeze-hook if a test puts it there: run by quiesce and thaw
@@ -86,10 +87,13 @@ class Machine:
         end = self._file('address').read_text().split('.', 2)[2]
         return f'127.{octet}.{end}'
 
-    def make(self, addresses: list[str], public_key: str | None) -> None:
+    def make(
+        self, addresses: list[str], cards: list[str], public_key: str | None
+    ) -> None:
         """Make the guest's folder, for a server that has an address.
 
         :param addresses: fixed addresses; the first in 127/8 is taken
+        :param cards: hardware addresses of its network cards
         :param public_key: of the server's key pair, if it has one
         """
         loopback = [one for one in addresses if one.startswith('127.')]
@@ -98,6 +102,7 @@ class Machine:
         for name in ('.machine', '.ssh', 'bin', 'mnt'):
             self.home.joinpath(name).mkdir(parents=True, exist_ok=True)
         self._file('address').write_text(loopback[0])
+        self._file('cards').write_text(''.join(f'{one}\n' for one in cards))
         self._login.make_keys(public_key)
         for command in COMMANDS.iterdir():
             target = self.home / 'bin' / command.name

@@ -452,12 +452,22 @@ class TestWhateverEndsIt(testtools.TestCase):
         self.assertEqual(['sync', 'mysql'], world.released)
         self.assertIn('post', world.log)
 
-    def test_a_guest_that_is_another_server_is_refused(self):
+    def test_a_guest_that_is_not_seen_to_be_the_server_is_refused(self):
+        for server_id, cards in (
+            (fakes.VOLUME, (fakes.CARD,)),
+            ('', ('fa:16:3e:00:00:02',)),
+            ('', ()),
+        ):
+            world = fakes.World()
+            world.server_id, world.cards = server_id, cards
+            outcome = run(world)
+            self.assertEqual(ExitCode.NOT_QUIESCED, outcome.exit_code)
+            self.assertEqual(['open', 'close'], world.log)
+
+    def test_a_guest_that_is_the_server_needs_no_card_of_it(self):
         world = fakes.World()
-        world.server_id = fakes.VOLUME
-        outcome = run(world)
-        self.assertEqual(ExitCode.NOT_QUIESCED, outcome.exit_code)
-        self.assertEqual(['open', 'close'], world.log)
+        world.server_id, world.cards = fakes.SERVER, ()
+        self.assertEqual(ExitCode.DONE, run(world).exit_code)
 
     def test_a_volume_that_was_attached_meanwhile_takes_the_class(self):
         world = fakes.World(images=['active'])

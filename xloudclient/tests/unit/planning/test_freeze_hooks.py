@@ -27,7 +27,7 @@ class TestAuto(testtools.TestCase):
     def install(self, databases):
         """Install the hook where these run; return the row and the guest."""
         guest = mock.Mock()
-        guest.open.return_value = GuestFacts()
+        guest.open.return_value = GuestFacts(cards=(fakes.CARD,))
         guest.probe.return_value = {
             'databases': [{'quiescer': name} for name in databases],
             'other': [],
