@@ -121,7 +121,7 @@ check() {
 # to_disk: what an application has written is on the disk, and not only in the kernel's memory.
 to_disk() {
     # Of a disk that hangs it may not end when this process is killed: then it must not be a sign of life (see `guard`).
-    sync </dev/null >/dev/null 2>&1 3>&- 4>&- 7>&- || fail "sync failed"
+    sync </dev/null >/dev/null 2>&1 3>&- 4>&- 6>&- 7>&- || fail "sync failed"
 }
 
 # json TEXT: sets JSON to TEXT as a JSON string. No other process takes part, so it is safe while something is held.

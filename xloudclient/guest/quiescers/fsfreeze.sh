@@ -12,6 +12,7 @@
 #
 # A frozen file system stays frozen when the process that froze it ends. So two more processes watch, in two sessions:
 # the guard thaws when this process ends without having thawed; the second guard, in this session, when the first one ends.
+# What a freeze that is under way then still freezes, because a disk does not answer, is thawed as soon as it ends.
 # Everything they need is loaded before, and nothing here writes outside the run folder, which must not be frozen itself.
 #
 # What proves the freeze: freezing once more is refused as busy, and the disk has counted no write since.
@@ -61,7 +62,7 @@ quiesce() {
         return
     fi
     watch
-    sync </dev/null >/dev/null
+    to_disk
     for mount in $WANTED; do
         freeze "$mount"
     done
@@ -259,32 +260,41 @@ find_swaps() {
     done 2>/dev/null </proc/swaps
 }
 
-# Sets WRITES. The kernel ends a write before it counts it, so the first look may be too early.
+# Sets WRITES. The kernel ends a write before it counts it, so the first look may be too early. What is not counted is
+# in flight; so is what is read, and of that there may be no end.
 settle() {
     settle_left=20 settle_same=0 WRITES=''
     while [ "$settle_same" -lt 3 ] && [ "$settle_left" -gt 0 ]; do
         count_writes
         settle_same=$((settle_same + 1))
-        [ "$COUNT" = "$WRITES" ] || settle_same=0
+        if [ "$COUNT" != "$WRITES" ] || { [ "$flying" -gt 0 ] && [ "$settle_left" -gt 15 ]; }; then
+            settle_same=0
+        fi
         WRITES=$COUNT
         settle_left=$((settle_left - 1))
-        sleep 0.1 2>/dev/null || sleep 1
+        { sleep 0.1 2>/dev/null || sleep 1; } 6>&- 7>&-
     done
 }
 
-# Sets COUNT.
+# Sets COUNT, and flying (Linux, Documentation/block/stat.rst).
 count_writes() {
-    COUNT=''
+    COUNT='' flying=0
     for counter in $COUNTERS; do
-        read -r _ _ _ _ writes _ <"$counter" && COUNT="$COUNT $writes"
+        read -r _ _ _ _ writes _ _ _ pending _ <"$counter" && COUNT="$COUNT $writes" flying=$((flying + ${pending:-0}))
     done
 }
 
 # What both guards run. Their input: `thaw MOUNT` before it is frozen, `keep MOUNT` when that failed, `done` after the thaw.
-# The first one tells the second one all it hears.
+# The first one tells the second one all it hears. Descriptor 8 ends with the last process that may be freezing.
 # shellcheck disable=SC2016 # expanded by the other processes
 THAW='set -f
     mounts=" "
+    thaw() {
+        # At once: the disk of one may not answer.
+        for mount in $mounts; do
+            fsfreeze --unfreeze "$(printf "%b" "$mount")" </dev/null >/dev/null 2>&1 &
+        done
+    }
     while IFS=" " read -r word mount; do
         case $word in
         thaw) mounts=" $mount$mounts" ;;
@@ -294,37 +304,43 @@ THAW='set -f
         printf "%s %s\n" "$word" "$mount"
     done 2>/dev/null
     if [ "$word" != "done" ]; then
-        # At once: the disk of one may not answer.
-        for mount in $mounts; do
-            fsfreeze --unfreeze "$(printf "%b" "$mount")" </dev/null >/dev/null 2>&1 &
-        done
+        thaw
+        read -r _ <&8
+        thaw
         wait
     fi
     echo "done"'
 
+# Descriptor 6 is the other end of their 8: this process has it, and whatever freezes. That has no 7: a sign of life that
+# lasted as long as a disk that hangs would keep all that was frozen before.
 watch() {
     fsfreeze --version </dev/null >/dev/null 2>&1
-    mkfifo "second.$$" || fail "no named pipe can be made in $PWD"
-    sh -c "trap '' HUP INT PIPE TERM; $THAW" second <"second.$$" >/dev/null 2>&1 &
+    mkfifo "second.$$" "freezing.$$" || fail "no named pipe can be made in $PWD"
+    exec 6<>"freezing.$$"
+    sh -c "trap '' HUP INT PIPE TERM; $THAW" second 8<"freezing.$$" <"second.$$" >/dev/null 2>&1 6>&- &
     SECOND=$!
-    guard "exec >\"\$1\"; rm -f \"\$1\"; $THAW" "second.$$"
+    # The second one has opened both when the first one can write to it.
+    guard "exec 8<\"\$2\" 6>&- >\"\$1\"; rm -f \"\$@\"; $THAW" "second.$$" "freezing.$$"
     GUARDED=yes
 }
 
-# The child that freezes inherits 7: if this process is killed meanwhile, the guard waits for it before it thaws.
 freeze() {
     unescape "$1"
-    printf 'thaw %s\n' "$1" >&7
-    if fsfreeze --freeze "$NAME" </dev/null >/dev/null 2>"fsfreeze-error.$$"; then
+    printf 'thaw %s\n' "$1" 2>/dev/null >&7 || fail "the process that was to thaw has ended"
+    if freezing "$NAME"; then
         FROZEN="$1${FROZEN:+ $FROZEN}"
         return
     fi
-    printf 'keep %s\n' "$1" >&7
+    printf 'keep %s\n' "$1" 2>/dev/null >&7
     first_line "fsfreeze-error.$$"
     case $LINE in
     *busy*) fail "$NAME is frozen already: a freeze that is not ours" 75 ;;
     *) fail "$NAME can't be frozen: $LINE" ;;
     esac
+}
+
+freezing() {
+    fsfreeze --freeze "$1" </dev/null >/dev/null 2>"fsfreeze-error.$$" 7>&-
 }
 
 was_seen_frozen() {
@@ -343,7 +359,7 @@ verify() {
     [ -z "$by" ] || was_seen_frozen || return 1
     for mount in $FROZEN; do
         unescape "$mount"
-        if fsfreeze --freeze "$NAME" </dev/null >/dev/null 2>"fsfreeze-error.$$"; then
+        if freezing "$NAME"; then
             REASON="$NAME was thawed by somebody else"
             return 1
         fi
@@ -373,7 +389,7 @@ release() {
     for mount in $FROZEN; do
         number=$((number + 1))
         unescape "$mount"
-        fsfreeze --unfreeze "$NAME" </dev/null >/dev/null 2>"fsfreeze-error-$number.$$" 7>&- &
+        fsfreeze --unfreeze "$NAME" </dev/null >/dev/null 2>"fsfreeze-error-$number.$$" 6>&- 7>&- &
         thaws="$thaws $!"
     done
     number=0
@@ -393,6 +409,7 @@ release() {
             ;;
         esac
     done
+    exec 6>&-
     # On a failure the guards try once more.
     [ "$code" = 0 ] || exec 7>&-
     unguard

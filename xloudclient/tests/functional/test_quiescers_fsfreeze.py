@@ -47,6 +47,15 @@ case $1 in
 esac
 """
 
+#: Freezes one file system only when the gate is open, and is not ended.
+_SLOW = """#!/bin/sh
+trap '' TERM HUP INT
+case $1,$2 in
+--freeze,{mount}) until [ -e {gate} ]; do sleep 0.05; [ -e "$0" ] || exit; done ;;
+esac
+exec {program} "$@"
+"""
+
 
 def _run(*command):
     return subprocess.run(
@@ -80,12 +89,13 @@ class MountsTestCase(FsfreezeTestCase):
         fcntl.flock(lock, fcntl.LOCK_EX)
         self.folder = tempfile.mkdtemp(prefix='quiescer-')
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.places = []
         self.first = self.mounted('ext4', 'first *\\ one', '16M')
         self.second = self.mounted('xfs', 'second', '320M')
         self.option = f'mounts={self.first}:{self.second}'
 
     def mounted(self, kind, name, size):
-        image = os.path.join(self.folder, f'{kind}.image')
+        image = os.path.join(self.folder, f'{len(self.places)}.{kind}')
         place = os.path.join(self.folder, name)
         os.mkdir(place)
         _run('truncate', '-s', size, image)
@@ -95,6 +105,7 @@ class MountsTestCase(FsfreezeTestCase):
             self.skipTest(f'nothing can be mounted here: {mounted.stderr}')
         self.addCleanup(_run, 'umount', place)
         self.addCleanup(_run, 'fsfreeze', '-u', place)
+        self.places.append(place)
         return place
 
     def held(self, **rest):
@@ -122,7 +133,7 @@ class MountsTestCase(FsfreezeTestCase):
             for writer in writers:
                 self.assertEqual(0, writer.wait(quiescer_hook.FREED_WITHIN))
         finally:
-            for place in (self.first, self.second):
+            for place in self.places:
                 _run('fsfreeze', '-u', place)
 
     def is_frozen(self, place):
@@ -239,6 +250,107 @@ class TestFsfreeze(MountsTestCase):
         self.assert_refused(hook, 1, 'tmpfs has no disk of its own')
         hook = self.hook(f'mounts={self.folder}')
         self.assert_refused(hook, 1, 'there is no file system mounted at')
+
+
+class TestSlowFreeze(MountsTestCase):
+    """The disk of the second one to freeze does not answer for a while."""
+
+    def setUp(self):
+        super().setUp()
+        self.slow = self.mounted('ext4', 'slow', '16M')
+        self.fast = self.mounted('ext4', 'fast', '16M')
+        self.option = f'mounts={self.slow}:{self.fast}'
+        tools = quiescer_hook.folder(self)
+        self.gate = os.path.join(tools, 'gate')
+        program = shutil.which('fsfreeze', path=quiescer_hook.SEARCH_PATH)
+        with open(os.path.join(tools, 'fsfreeze'), 'w') as script:
+            script.write(
+                _SLOW.format(mount=self.slow, gate=self.gate, program=program)
+            )
+        os.chmod(script.name, 0o755)
+        # nothing that waits there outlives the test
+        self.addCleanup(self.open_gate)
+        self.path = f'{tools}:{quiescer_hook.SEARCH_PATH}'
+
+    def open_gate(self):
+        with open(self.gate, 'w'):
+            pass
+
+    def held_in_part(self, shell):
+        """The first one is frozen, the second one about to be."""
+        if os.path.exists(self.gate):
+            os.unlink(self.gate)
+        hook = self.hook(self.option, shell=shell, PATH=self.path)
+        self.assertTrue(
+            quiescer_hook.wait_for(lambda: self.slow_freezes(hook)),
+            hook.errors(),
+        )
+        return hook
+
+    def slow_freezes(self, hook):
+        words = f'--freeze\0{self.slow}\0'.encode()
+        return [
+            one
+            for one in quiescer_processes(hook)
+            if _command_line(one).endswith(words)
+        ]
+
+    def test_killing_the_hook_thaws_at_once_and_what_comes_later(self):
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                hook = self.held_in_part(shell)
+                writer = self.write(self.fast)
+                time.sleep(0.2)
+                self.assertIsNone(writer.poll(), 'it could write when frozen')
+                hook.kill()
+                self.assert_writes([writer])
+                self.assertTrue(self.slow_freezes(hook))
+                self.open_gate()
+                self.assert_output_ends(hook)
+                self.assertTrue(
+                    quiescer_hook.wait_for(
+                        lambda hook=hook: not quiescer_processes(hook)
+                    )
+                )
+                self.assertFalse(self.is_frozen(self.slow))
+
+    def test_killing_the_guard_and_then_the_hook_thaws(self):
+        hook = self.held_in_part(quiescer_hook.DASH)
+        [guard] = [
+            one
+            for one in quiescer_processes(hook)
+            if os.getsid(one) != hook.process.pid
+        ]
+        os.kill(guard, 9)
+        self.open_gate()
+        hook.ready()
+        writer = self.write(self.slow)
+        time.sleep(0.2)
+        self.assertIsNone(writer.poll(), 'it could write when frozen')
+        hook.kill()
+        self.assert_writes([writer])
+
+    def test_nothing_is_frozen_without_a_guard(self):
+        self.option = f'mounts={self.first}:{self.slow}:{self.fast}'
+        hook = self.held_in_part(quiescer_hook.DASH)
+        for one in quiescer_processes(hook):
+            if os.getsid(one) != hook.process.pid:
+                os.kill(one, 9)
+        self.open_gate()
+        self.assertEqual('', hook.line())
+        self.assertEqual(1, hook.end())
+        self.assertIn('the process that was to thaw has ended', hook.errors())
+        for place in (self.first, self.slow, self.fast):
+            self.assertFalse(self.is_frozen(place))
+
+
+def _command_line(pid):
+    try:
+        with open(f'/proc/{pid}/cmdline', 'rb') as words:
+            return words.read()
+    except OSError:
+        return b''
 
 
 class TestFsfreezeCheck(MountsTestCase):
