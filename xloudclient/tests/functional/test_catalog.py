@@ -116,10 +116,8 @@ class TestList(CatalogTestCase):
             volume['Volumes'], found[volume['Snapshot Name']]['Volumes']
         )
         self.assertEqual(self.image(theirs)['size'], found['theirs']['Size'])
-        self.assertEqual(
-            sorted((r['Created At'], r['ID']) for r in found.values())[::-1],
-            [(r['Created At'], r['ID']) for r in found.values()],
-        )
+        created = [row['Created At'] for row in found.values()]
+        self.assertEqual(sorted(created, reverse=True), created)
         self._by_option(web, db, ours, volume)
 
     def _by_option(self, web, db, ours, volume) -> None:

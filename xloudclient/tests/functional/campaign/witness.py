@@ -117,30 +117,29 @@ class MariaWitness(Witness):
         super().__init__(guest)
 
     def _rows(self) -> Iterator[None]:
-        process = self._process = subprocess.Popen(
+        with subprocess.Popen(
             self.guest.ssh('mariadb', '--unbuffered', '--skip-column-names'),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
             bufsize=1,
-        )
-        assert process.stdin and process.stdout
-        process.stdin.write('SELECT CONNECTION_ID();\n')
-        self.connection = process.stdout.readline().strip() or '0'
-        while True:
-            process.stdin.write(
-                'INSERT INTO app.row VALUES (NULL); SELECT 1;\n'
-            )
-            if not process.stdout.readline():
-                return
-            yield
+        ) as process:
+            self._process = process
+            assert process.stdin and process.stdout
+            process.stdin.write('SELECT CONNECTION_ID();\n')
+            self.connection = process.stdout.readline().strip() or '0'
+            while True:
+                process.stdin.write(
+                    'INSERT INTO app.row VALUES (NULL); SELECT 1;\n'
+                )
+                if not process.stdout.readline():
+                    return
+                yield
 
     def close(self) -> None:
         if self._process is not None:
             self._process.kill()
-            with contextlib.suppress(OSError, ValueError):
-                self._process.communicate()
 
 
 class MachineWitness(Witness):
