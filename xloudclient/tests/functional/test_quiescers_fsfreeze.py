@@ -51,7 +51,12 @@ esac
 _SLOW = """#!/bin/sh
 trap '' TERM HUP INT
 case $1,$2 in
---freeze,{mount}) until [ -e {gate} ]; do sleep 0.05; [ -e "$0" ] || exit; done ;;
+--freeze,{mount})
+    until [ -e {gate} ]; do
+        sleep 0.05
+        [ -e "$0" ] || exit
+    done
+    ;;
 esac
 exec {program} "$@"
 """
