@@ -47,11 +47,11 @@ case $1 in
 esac
 """
 
-#: Freezes one file system only when the gate is open, and is not ended.
+#: Freezes or thaws one only when the gate is open, and is not ended.
 _SLOW = """#!/bin/sh
 trap '' TERM HUP INT
 case $1,$2 in
---freeze,{mount})
+{verb},{mount})
     until [ -e {gate} ]; do
         sleep 0.05
         [ -e "$0" ] || exit
@@ -257,8 +257,10 @@ class TestFsfreeze(MountsTestCase):
         self.assert_refused(hook, 1, 'there is no file system mounted at')
 
 
-class TestSlowFreeze(MountsTestCase):
-    """The disk of the second one to freeze does not answer for a while."""
+class SlowTestCase(MountsTestCase):
+    """The disk of the second one does not answer for a while."""
+
+    verb = ''
 
     def setUp(self):
         super().setUp()
@@ -270,7 +272,12 @@ class TestSlowFreeze(MountsTestCase):
         program = shutil.which('fsfreeze', path=quiescer_hook.SEARCH_PATH)
         with open(os.path.join(tools, 'fsfreeze'), 'w') as script:
             script.write(
-                _SLOW.format(mount=self.slow, gate=self.gate, program=program)
+                _SLOW.format(
+                    verb=self.verb,
+                    mount=self.slow,
+                    gate=self.gate,
+                    program=program,
+                )
             )
         os.chmod(script.name, 0o755)
         # nothing that waits there outlives the test
@@ -281,24 +288,54 @@ class TestSlowFreeze(MountsTestCase):
         with open(self.gate, 'w'):
             pass
 
+    def at_the_gate(self, hook):
+        words = f'{self.verb}\0{self.slow}\0'.encode()
+        return [
+            one
+            for one in quiescer_processes(hook)
+            if _command_line(one).endswith(words)
+        ]
+
+    def assert_free(self, place):
+        writer = self.write(place)
+        self.assertEqual(0, writer.wait(quiescer_hook.FREED_WITHIN))
+
+
+class TestSlowThaw(SlowTestCase):
+    verb = '--unfreeze'
+
+    def test_it_keeps_no_other_frozen(self):
+        hook = self.hook(self.option, PATH=self.path)
+        hook.ready()
+        hook.tell('release')
+        self.assert_free(self.fast)
+        self.assertTrue(self.at_the_gate(hook))
+        self.open_gate()
+        self.assertEqual(0, hook.end())
+        self.assertFalse(self.is_frozen(self.slow))
+
+    def test_it_keeps_no_other_frozen_when_the_hook_is_killed(self):
+        hook = self.hook(self.option, PATH=self.path)
+        hook.ready()
+        hook.kill()
+        self.assert_free(self.fast)
+        self.open_gate()
+        self.assert_free(self.slow)
+
+
+class TestSlowFreeze(SlowTestCase):
+    verb = '--freeze'
+
     def held_in_part(self, shell):
         """The first one is frozen, the second one about to be."""
         if os.path.exists(self.gate):
             os.unlink(self.gate)
         hook = self.hook(self.option, shell=shell, PATH=self.path)
         self.assertTrue(
-            quiescer_hook.wait_for(lambda: self.slow_freezes(hook)),
+            quiescer_hook.wait_for(lambda: self.at_the_gate(hook)),
             hook.errors(),
         )
         return hook
-
-    def slow_freezes(self, hook):
-        words = f'--freeze\0{self.slow}\0'.encode()
-        return [
-            one
-            for one in quiescer_processes(hook)
-            if _command_line(one).endswith(words)
-        ]
 
     def test_killing_the_hook_thaws_at_once_and_what_comes_later(self):
         for shell in quiescer_hook.SHELLS:
@@ -310,7 +347,7 @@ class TestSlowFreeze(MountsTestCase):
                 self.assertIsNone(writer.poll(), 'it could write when frozen')
                 hook.kill()
                 self.assert_writes([writer])
-                self.assertTrue(self.slow_freezes(hook))
+                self.assertTrue(self.at_the_gate(hook))
                 self.open_gate()
                 self.assert_output_ends(hook)
                 self.assertTrue(
