@@ -191,6 +191,8 @@ class TestAllOrNothing(GroupTestCase):
         refuse.unlink()
         self.cloud.control(self.servers[1].id, fail='capture')
         self.assert_given_up(4)
+        # Nova may still upload what was given up
+        self.await_idle()
         self.cloud.control(self.servers[1].id, fail=None, hang='capture')
         row = self.assert_given_up(7, '--max-freeze', '3s')
         self.assertLess(row['Frozen For'], 4.5)
