@@ -86,10 +86,11 @@ finish() {
 }
 
 was_ready=
+ENDED_EARLY='fail "was ended before it was ready"'
 hold() {
     [ "$MODE" != check ] || check
     trap '' HUP INT PIPE
-    trap 'fail "was ended before it was ready"' TERM
+    trap "$ENDED_EARLY" TERM
     quiesce
     if [ "${#READY}" -gt 4080 ]; then
         fail "the evidence is longer than 4096 bytes"

@@ -26,7 +26,8 @@ mounts='' by=''
 options 'mounts by' "$@"
 
 # Lists of mount points, written as printf's %b reads them (\0040 for a space), so that no name has a blank or a pattern.
-WANTED='' WATCHED='' SKIPPED='' FROZEN='' WRITES='' GUARDED='' SECOND=''
+WANTED='' WATCHED='' SKIPPED='' FROZEN='' WRITES='' GUARDED='' SECOND='' IS_GUARDED='' IS_ENDED=''
+UNGUARDED='the process that was to thaw has ended'
 PATTERNS='s/\*/\\0052/g; s/?/\\0077/g; s/\[/\\0133/g'
 
 # Sets NAME to the mount point that $1 is the written form of.
@@ -61,11 +62,16 @@ quiesce() {
         [ -z "$COUNTERS" ] || settle
         return
     fi
+    # Between a freeze and the note that it was done nothing may come.
+    trap 'IS_ENDED=yes' TERM
     watch
     to_disk
     for mount in $WANTED; do
         freeze "$mount"
     done
+    trap "$ENDED_EARLY" TERM
+    refuse_the_ended
+    tell_guard all || fail "$UNGUARDED"
     settle
 }
 
@@ -285,14 +291,16 @@ count_writes() {
 }
 
 # What both guards run. Their input: `thaw MOUNT` before it is frozen, `keep MOUNT` when that failed, `done` after the thaw.
-# The first one tells the second one all it hears. Descriptor 8 ends with the last process that may be freezing.
+# The first one tells the second one all it hears. Descriptor 8 ends with the last process that may be freezing: what was
+# told last. The others may be frozen again by then, by somebody else.
 # shellcheck disable=SC2016 # expanded by the other processes
 THAW='set -f
     mounts=" "
     thaw() {
         # At once: the disk of one may not answer.
-        for mount in $mounts; do
-            fsfreeze --unfreeze "$(printf "%b" "$mount")" </dev/null >/dev/null 2>&1 &
+        for mount; do
+            mount=$(printf "%b." "$mount")
+            fsfreeze --unfreeze "${mount%.}" </dev/null >/dev/null 2>&1 &
         done
     }
     while IFS=" " read -r word mount; do
@@ -304,9 +312,10 @@ THAW='set -f
         printf "%s %s\n" "$word" "$mount"
     done 2>/dev/null
     if [ "$word" != "done" ]; then
-        thaw
+        thaw $mounts
         read -r _ <&8
-        thaw
+        set -- $mounts
+        [ "$#" = 0 ] || thaw "$1"
         wait
     fi
     echo "done"'
@@ -317,21 +326,41 @@ watch() {
     fsfreeze --version </dev/null >/dev/null 2>&1
     mkfifo "second.$$" "freezing.$$" || fail "no named pipe can be made in $PWD"
     exec 6<>"freezing.$$"
+    GUARDED=yes
     sh -c "trap '' HUP INT PIPE TERM; $THAW" second 8<"freezing.$$" <"second.$$" >/dev/null 2>&1 6>&- &
     SECOND=$!
-    # The second one has opened both when the first one can write to it.
     guard "exec 8<\"\$2\" 6>&- >\"\$1\"; rm -f \"\$@\"; $THAW" "second.$$" "freezing.$$"
-    GUARDED=yes
+    # It can write to the second one: both are there.
+    watch_left=100
+    while [ -e "freezing.$$" ]; do
+        [ "$watch_left" -gt 0 ] && [ -z "$IS_ENDED" ] || fail "no process could be started that thaws"
+        watch_left=$((watch_left - 1))
+        { sleep 0.05 2>/dev/null || sleep 1; } 6>&- 7>&-
+    done
+    IS_GUARDED=yes
+}
+
+tell_guard() {
+    printf '%s\n' "$*" 2>/dev/null >&7
+}
+
+refuse_the_ended() {
+    [ -z "$IS_ENDED" ] || fail 'was ended before it was ready'
 }
 
 freeze() {
+    refuse_the_ended
     unescape "$1"
-    printf 'thaw %s\n' "$1" 2>/dev/null >&7 || fail "the process that was to thaw has ended"
-    if freezing "$NAME"; then
-        FROZEN="$1${FROZEN:+ $FROZEN}"
-        return
-    fi
-    printf 'keep %s\n' "$1" 2>/dev/null >&7
+    tell_guard thaw "$1" || fail "$UNGUARDED"
+    freezing "$NAME"
+    code=$?
+    # One that was ended by a signal may have frozen it before.
+    case $code in
+    0 | 129 | 1[3-9]? | 2??) FROZEN="$1${FROZEN:+ $FROZEN}" ;;
+    *) tell_guard keep "$1" ;;
+    esac
+    [ "$code" != 0 ] || return 0
+    refuse_the_ended
     first_line "fsfreeze-error.$$"
     case $LINE in
     *busy*) fail "$NAME is frozen already: a freeze that is not ours" 75 ;;
@@ -359,6 +388,11 @@ verify() {
     [ -z "$by" ] || was_seen_frozen || return 1
     for mount in $FROZEN; do
         unescape "$mount"
+        # It may be frozen, once more: then it is what was told last.
+        tell_guard thaw "$mount" || {
+            REASON=$UNGUARDED
+            return 1
+        }
         if freezing "$NAME"; then
             REASON="$NAME was thawed by somebody else"
             return 1
@@ -384,6 +418,8 @@ verify() {
 release() {
     [ -n "$GUARDED" ] || return 0
     GUARDED=''
+    # Without the other, each of them waits for ever.
+    [ -n "$IS_GUARDED" ] || kill -KILL ${GUARD:+"$GUARD"} ${SECOND:+"$SECOND"} 2>/dev/null
     code=0
     already='' thaws='' number=0
     for mount in $FROZEN; do
@@ -413,7 +449,8 @@ release() {
     # On a failure the guards try once more.
     [ "$code" = 0 ] || exec 7>&-
     unguard
-    wait "$SECOND"
+    # A shell tells of one that was killed.
+    wait "$SECOND" 2>/dev/null
     [ -z "$already" ] || NOTE="had been thawed by somebody else:$already"
     return "$code"
 }

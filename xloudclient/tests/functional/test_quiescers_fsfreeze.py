@@ -47,20 +47,6 @@ case $1 in
 esac
 """
 
-#: Freezes or thaws one only when the gate is open, and is not ended.
-_SLOW = """#!/bin/sh
-trap '' TERM HUP INT
-case $1,$2 in
-{verb},{mount})
-    until [ -e {gate} ]; do
-        sleep 0.05
-        [ -e "$0" ] || exit
-    done
-    ;;
-esac
-exec {program} "$@"
-"""
-
 
 def _run(*command):
     return subprocess.run(
@@ -99,8 +85,18 @@ class MountsTestCase(FsfreezeTestCase):
         self.second = self.mounted('xfs', 'second', '320M')
         self.option = f'mounts={self.first}:{self.second}'
 
-    def mounted(self, kind, name, size):
-        image = os.path.join(self.folder, f'{len(self.places)}.{kind}')
+    def tools(self, **texts):
+        """Return a path in which programs of a test's own come first."""
+        folder = quiescer_hook.folder(self)
+        for name, text in texts.items():
+            with open(os.path.join(folder, name), 'w') as script:
+                script.write(f'#!/bin/sh\n{text}\n')
+            os.chmod(script.name, 0o755)
+        return f'{folder}:{quiescer_hook.SEARCH_PATH}'
+
+    def mounted(self, kind, name, size, where=None):
+        image = f'{len(self.places)}.{kind}'
+        image = os.path.join(where or self.folder, image)
         place = os.path.join(self.folder, name)
         os.mkdir(place)
         _run('truncate', '-s', size, image)
@@ -197,7 +193,7 @@ class TestFsfreeze(MountsTestCase):
         self.assertEqual(1, len(guards))
         os.kill(guards[0], 9)
         self.assert_writes(writers)
-        self.assert_fails_verify(hook, 'was thawed by somebody else')
+        self.assert_fails_verify(hook, 'the process that was to thaw')
 
     def test_end_of_input_and_sigterm_thaw(self):
         for end in ('end_input', 'terminate'):
@@ -257,140 +253,183 @@ class TestFsfreeze(MountsTestCase):
         self.assert_refused(hook, 1, 'there is no file system mounted at')
 
 
-class SlowTestCase(MountsTestCase):
-    """The disk of the second one does not answer for a while."""
-
-    verb = ''
+class TestSlowDisk(MountsTestCase):
+    """The second one's disk does not answer: it is itself on a frozen one."""
 
     def setUp(self):
         super().setUp()
-        self.slow = self.mounted('ext4', 'slow', '16M')
+        self.outer = self.mounted('ext4', 'outer', '64M')
+        self.slow = self.mounted('ext4', 'slow', '16M', self.outer)
         self.fast = self.mounted('ext4', 'fast', '16M')
+        # last of all the first to be thawed
+        self.addCleanup(_run, 'fsfreeze', '-u', self.outer)
         self.option = f'mounts={self.slow}:{self.fast}'
-        tools = quiescer_hook.folder(self)
-        self.gate = os.path.join(tools, 'gate')
-        program = shutil.which('fsfreeze', path=quiescer_hook.SEARCH_PATH)
-        with open(os.path.join(tools, 'fsfreeze'), 'w') as script:
-            script.write(
-                _SLOW.format(
-                    verb=self.verb,
-                    mount=self.slow,
-                    gate=self.gate,
-                    program=program,
-                )
-            )
-        os.chmod(script.name, 0o755)
-        # nothing that waits there outlives the test
-        self.addCleanup(self.open_gate)
-        self.path = f'{tools}:{quiescer_hook.SEARCH_PATH}'
+        # it would wait for that disk before anything is frozen
+        self.path = self.tools(sync='exit 0')
 
-    def open_gate(self):
-        with open(self.gate, 'w'):
-            pass
+    def stall(self):
+        _run('sync')
+        frozen = _run('fsfreeze', '-f', self.outer)
+        self.assertEqual(0, frozen.returncode, frozen.stderr)
 
-    def at_the_gate(self, hook):
-        words = f'{self.verb}\0{self.slow}\0'.encode()
+    def answer(self):
+        _run('fsfreeze', '-u', self.outer)
+
+    def waiting(self, hook, verb):
+        """Give the processes that freeze or thaw it and can't be ended."""
+        words = f'{verb}\0{self.slow}\0'.encode()
         return [
             one
             for one in quiescer_processes(hook)
-            if _command_line(one).endswith(words)
+            if _command_line(one).endswith(words) and _state(one) == 'D'
         ]
+
+    def freezing(self, shell=quiescer_hook.DASH):
+        """The first one is frozen, the second one about to be."""
+        self.stall()
+        hook = self.hook(self.option, shell=shell, PATH=self.path)
+        self.assertTrue(
+            quiescer_hook.wait_for(lambda: self.waiting(hook, '--freeze')),
+            hook.errors(),
+        )
+        return hook
 
     def assert_free(self, place):
         writer = self.write(place)
         self.assertEqual(0, writer.wait(quiescer_hook.FREED_WITHIN))
 
-
-class TestSlowThaw(SlowTestCase):
-    verb = '--unfreeze'
-
-    def test_it_keeps_no_other_frozen(self):
-        hook = self.hook(self.option, PATH=self.path)
-        hook.ready()
-        hook.tell('release')
-        self.assert_free(self.fast)
-        self.assertTrue(self.at_the_gate(hook))
-        self.open_gate()
-        self.assertEqual(0, hook.end())
-        self.assertFalse(self.is_frozen(self.slow))
-
-    def test_it_keeps_no_other_frozen_when_the_hook_is_killed(self):
-        hook = self.hook(self.option, PATH=self.path)
-        hook.ready()
-        hook.kill()
-        self.assert_free(self.fast)
-        self.open_gate()
-        self.assert_free(self.slow)
-
-
-class TestSlowFreeze(SlowTestCase):
-    verb = '--freeze'
-
-    def held_in_part(self, shell):
-        """The first one is frozen, the second one about to be."""
-        if os.path.exists(self.gate):
-            os.unlink(self.gate)
-        hook = self.hook(self.option, shell=shell, PATH=self.path)
+    def assert_nothing_left(self, hook):
         self.assertTrue(
-            quiescer_hook.wait_for(lambda: self.at_the_gate(hook)),
-            hook.errors(),
+            quiescer_hook.wait_for(lambda: not quiescer_processes(hook))
         )
-        return hook
+        for place in (self.slow, self.fast):
+            self.assertFalse(self.is_frozen(place))
+
+    def test_what_is_ended_in_a_freeze_thaws_it(self):
+        def end_group(hook):
+            os.killpg(hook.process.pid, signal.SIGTERM)
+
+        def end_hook(hook):
+            hook.process.terminate()
+
+        def kill_the_one_that_freezes(hook):
+            os.kill(self.waiting(hook, '--freeze')[0], signal.SIGKILL)
+
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            for end in (end_group, end_hook, kill_the_one_that_freezes):
+                with self.subTest(shell=shell, end=end.__name__):
+                    hook = self.freezing(shell)
+                    end(hook)
+                    time.sleep(0.2)
+                    self.answer()
+                    self.assertEqual(1, hook.end(), hook.errors())
+                    self.assert_nothing_left(hook)
 
     def test_killing_the_hook_thaws_at_once_and_what_comes_later(self):
         for shell in quiescer_hook.SHELLS:
-            self.need(shell[0])
             with self.subTest(shell=shell):
-                hook = self.held_in_part(shell)
+                hook = self.freezing(shell)
                 writer = self.write(self.fast)
                 time.sleep(0.2)
                 self.assertIsNone(writer.poll(), 'it could write when frozen')
                 hook.kill()
-                self.assert_writes([writer])
-                self.assertTrue(self.at_the_gate(hook))
-                self.open_gate()
+                self.assertEqual(0, writer.wait(quiescer_hook.FREED_WITHIN))
+                self.assertTrue(self.waiting(hook, '--freeze'))
+                # somebody else's freeze is not to be lifted
+                _run('fsfreeze', '-f', self.fast)
+                self.answer()
                 self.assert_output_ends(hook)
-                self.assertTrue(
-                    quiescer_hook.wait_for(
-                        lambda hook=hook: not quiescer_processes(hook)
-                    )
-                )
-                self.assertFalse(self.is_frozen(self.slow))
+                self.assert_free(self.slow)
+                self.assertTrue(self.is_frozen(self.fast))
+                self.assert_nothing_left(hook)
 
-    def test_killing_the_guard_and_then_the_hook_thaws(self):
-        hook = self.held_in_part(quiescer_hook.DASH)
+    def test_nothing_is_ready_without_a_guard(self):
+        hook = self.freezing()
         [guard] = [
             one
             for one in quiescer_processes(hook)
             if os.getsid(one) != hook.process.pid
         ]
         os.kill(guard, 9)
-        self.open_gate()
-        hook.ready()
-        writer = self.write(self.slow)
-        time.sleep(0.2)
-        self.assertIsNone(writer.poll(), 'it could write when frozen')
-        hook.kill()
-        self.assert_writes([writer])
-
-    def test_nothing_is_frozen_without_a_guard(self):
-        self.option = f'mounts={self.first}:{self.slow}:{self.fast}'
-        hook = self.held_in_part(quiescer_hook.DASH)
-        for one in quiescer_processes(hook):
-            if os.getsid(one) != hook.process.pid:
-                os.kill(one, 9)
-        self.open_gate()
+        self.answer()
         self.assertEqual('', hook.line())
         self.assertEqual(1, hook.end())
         self.assertIn('the process that was to thaw has ended', hook.errors())
-        for place in (self.first, self.slow, self.fast):
+        self.assert_nothing_left(hook)
+
+    def test_a_slow_thaw_keeps_no_other_frozen(self):
+        for end in ('release', 'kill'):
+            with self.subTest(end=end):
+                hook = self.hook(self.option, PATH=self.path)
+                hook.ready()
+                self.stall()
+                hook.kill() if end == 'kill' else hook.tell('release')
+                self.assert_free(self.fast)
+                self.assertTrue(self.waiting(hook, '--unfreeze'))
+                self.answer()
+                self.assert_free(self.slow)
+                self.assert_nothing_left(hook)
+
+
+class TestGuards(MountsTestCase):
+    """What they do when they start late or not at all."""
+
+    def test_it_waits_for_a_guard_that_starts_late(self):
+        path = self.tools(setsid='sleep 1; exec /usr/bin/setsid "$@"')
+        hook = self.hook(self.option, PATH=path)
+        self.assertTrue(
+            quiescer_hook.wait_for(
+                lambda: any(
+                    b'setsid' in _command_line(one)
+                    for one in quiescer_processes(hook)
+                )
+            )
+        )
+        os.killpg(hook.process.pid, 9)
+        self.assert_nothing_left(hook)
+
+    def test_nothing_is_frozen_without_one(self):
+        hook = self.hook(self.option, PATH=self.tools(setsid='exit 1'))
+        self.assert_refused(hook, 1, 'no process could be started that thaws')
+        self.assert_nothing_left(hook)
+
+    def test_a_mount_point_that_ends_in_a_newline(self):
+        self.mounted('ext4', 'end\n', '16M')
+        path = self.tools(
+            findmnt='case "$*" in *TARGET,*) /usr/bin/findmnt "$@" | '
+            f'grep -F {self.folder}/ ;; *) exec /usr/bin/findmnt "$@" ;; esac',
+            # nothing else of this machine, whatever goes wrong
+            fsfreeze=f'case $2 in {self.folder}/* | "") ;; *) exit 9 ;; esac\n'
+            f'exec {shutil.which("fsfreeze", path=quiescer_hook.SEARCH_PATH)}'
+            ' "$@"',
+        )
+        hook = self.hook(PATH=path)
+        self.assertEqual(len(self.places), len(hook.ready()['frozen']))
+        hook.kill()
+        self.assert_nothing_left(hook)
+
+    def assert_nothing_left(self, hook):
+        self.assertTrue(
+            quiescer_hook.wait_for(lambda: not quiescer_processes(hook))
+        )
+        for place in self.places:
             self.assertFalse(self.is_frozen(place))
 
 
 def _command_line(pid):
+    return _of_process(pid, 'cmdline')
+
+
+def _state(pid):
+    """Give its state: D if it can't be ended (proc(5))."""
+    return _of_process(pid, 'stat').decode().rpartition(') ')[2][:1]
+
+
+def _of_process(pid, name):
     try:
-        with open(f'/proc/{pid}/cmdline', 'rb') as words:
-            return words.read()
+        with open(f'/proc/{pid}/{name}', 'rb') as file:
+            return file.read()
     except OSError:
         return b''
 
