@@ -275,11 +275,11 @@ def _flavor(flavor: Mapping[str, Any]) -> str:
 
 def _cards(server: Mapping[str, Any]) -> tuple[str, ...]:
     found = {
-        one['OS-EXT-IPS-MAC:mac_addr'].lower()
+        str(one.get('OS-EXT-IPS-MAC:mac_addr') or '').lower()
         for addresses in server.get('addresses', {}).values()
         for one in addresses
     }
-    return tuple(sorted(found))
+    return tuple(sorted(found - {''}))
 
 
 def choose_address(

@@ -64,6 +64,7 @@ class GuestFacts:
     :param is_root: the supervisor is
     :param may_freeze: it is, and the guest is another machine than this one
     :param server_id: the server that this guest says it is; '' if it can't
+    :param firmware_id: an ID that may be a server's, or anything else
     :param cards: hardware addresses of its network cards, in lower case
     :param is_taken: a run is at work in it; only a look tells
     """
@@ -75,6 +76,7 @@ class GuestFacts:
     is_root: bool = False
     may_freeze: bool = False
     server_id: str = ''
+    firmware_id: str = ''
     cards: tuple[str, ...] = ()
     is_taken: bool = False
 

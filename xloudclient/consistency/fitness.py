@@ -32,12 +32,12 @@ def check_identity(plan: Plan, facts: GuestFacts) -> None:
 
     :raises NotQuiesced: it does, or nobody can tell
     """
-    says = facts.server_id
-    if says == plan.target.id.lower():
+    if plan.target.id.lower() in (facts.server_id, facts.firmware_id):
         return
-    if says:
+    if facts.server_id:
         raise NotQuiesced(
-            f'the guest at {plan.address} is another server ({says})',
+            f'the guest at {plan.address} is another server '
+            f'({facts.server_id})',
             WRONG_ADDRESS,
         )
     if set(facts.cards).isdisjoint(plan.target.cards):

@@ -25,7 +25,17 @@ from xloudclient.consistency.text import printable
 from xloudclient.guest.child import VERBS, Child
 
 #: What the supervisor tells of the guest.
-FACTS = ('boot', 'uid', 'used', 'serial', 'root', 'server', 'card', 'taken')
+FACTS = (
+    'boot',
+    'uid',
+    'used',
+    'serial',
+    'root',
+    'server',
+    'firmware',
+    'card',
+    'taken',
+)
 #: As many facts (disks, lines of a report) as are kept.
 MOST_FACTS = 1000
 #: What the supervisor says of a child that it could not start.
@@ -114,6 +124,7 @@ class Conversation:
             is_root=is_root,
             may_freeze=is_root and boot_id != own_boot_id,
             server_id=self._first('server').lower(),
+            firmware_id=self._first('firmware').lower(),
             cards=tuple(one.lower() for (one, *_) in self._all('card', 1)),
             is_taken=bool(self._all('taken', 0)),
         )

@@ -183,9 +183,10 @@ tell_facts() {
     say boot "$boot"
     say uid "$uid" "$sudo"
     # Nova's libvirt driver gives a guest its server's ID; only root sees it.
-    read -r product 2>/dev/null </sys/class/dmi/id/product_name
-    if [ "$product" = 'OpenStack Nova' ] && read -r server </sys/class/dmi/id/product_uuid; then
-        say server "$server"
+    # The name may be another one: then the ID need not be Nova's.
+    read -r product </sys/class/dmi/id/product_name
+    if read -r server </sys/class/dmi/id/product_uuid; then
+        [ "$product" = 'OpenStack Nova' ] && say server "$server" || say firmware "$server"
     fi
     df -P -k / | while read -r _ _ used _; do
         case $used in *[!0-9]* | '') ;; *) say used "$used" ;; esac
@@ -201,18 +202,32 @@ tell_facts() {
     done | while read -r name type; do
         [ "$type" != disk ] || say root "$name"
     done
-    # The first ones: a host of containers has hundreds.
-    cards=0
-    for word in $(ip -o link || { set +f; cat /sys/class/net/*/address; }); do
-        case $word in
-        00:00:00:00:00:00 | [!0-9a-f]*) ;;
-        ??:??:??:??:??:??)
-            [ "$cards" -lt 64 ] && say card "$word"
-            cards=$((cards + 1))
-            ;;
-        esac
-    done
+    tell_cards
 } 2>/dev/null </dev/null
+
+# The addresses of network cards: a bond's members have another one of their
+# own. Those that a compute host keeps for its guests are not its own. A host
+# of containers has hundreds.
+tell_cards() {
+    cards=0
+    if command -v ip >/dev/null; then
+        ip -o link
+    else
+        set +f
+        for card in /sys/class/net/*; do
+            read -r address <"$card/address" && printf '0: %s: link/ether %s\n' "${card##*/}" "$address"
+        done
+    fi | while read -r _ name line; do
+        case $name in macvtap* | lo:) continue ;; esac
+        for key in 'link/ether ' ' permaddr '; do
+            case $line in *"$key"*) ;; *) continue ;; esac
+            word=${line#*"$key"}
+            word=${word%% *}
+            cards=$((cards + 1))
+            [ "$cards" -gt 256 ] || say card "${word%\\}"
+        done
+    done
+}
 
 # main
 

@@ -140,6 +140,12 @@ class MachineTestCase(testtools.TestCase):
         self.assertEqual('active', image['status'])
         return str(image['xloud_consistency'])
 
+    def await_class(self, expected: str) -> None:
+        """Return once the evidence says so; it comes after the upload."""
+        self.estate.cloud.wait(
+            lambda: self.only_class() == expected, what=expected
+        )
+
     def seconds_to_write(self, machine: Machine, seconds: float = 60) -> float:
         """Return after how many seconds the guest can write to its disk.
 

@@ -175,6 +175,7 @@ class World:
         self.state_after: GuestState | None = GuestState.STOPPED
         self.task_is_over = False
         self.server_id = ''
+        self.firmware_id = ''
         self.cards = (CARD,)
         self.freeze_hooks = [FreezeHook()]
         self.result = ''
@@ -215,6 +216,7 @@ class World:
             {'vdb': VOLUME[:20]},
             1_000_000,
             server_id=self.server_id,
+            firmware_id=self.firmware_id,
             cards=self.cards,
         )
 

@@ -13,9 +13,13 @@
 """Quiesce, verify and release in a guest, when all goes well."""
 
 import json
+import os
 import pathlib
+import subprocess
+from importlib import resources
 
 import testscenarios
+import testtools
 
 from xloudclient.consistency.answers import Evidence, HookState, Released
 from xloudclient.consistency.errors import Busy, NotQuiesced
@@ -30,6 +34,26 @@ SHELLS = [
     ('dash', {'shell': 'dash'}),
     ('busybox', {'shell': 'busybox ash'}),
 ]
+
+#: What ``ip -o link`` prints of a bond's member, of a card that has another
+#: for a guest, and of a guest's own.
+ETHER = 'mtu 1500 \\    link/ether'
+BRD = 'brd ff:ff:ff:ff:ff:ff'
+LINKS = f"""
+1: lo: <UP> mtu 65536 \\    link/loopback 00:00:00:00:00:00
+2: ens3: <UP> {ETHER} fa:16:3e:00:00:01 {BRD} permaddr fa:16:3e:00:00:02\\
+3: pf0: <UP> {ETHER} 0c:42:a1:00:00:01 {BRD}\\  {ETHER} fa:16:3e:aa:aa:aa
+4: macvtap0@pf0: <UP> {ETHER} fa:16:3e:bb:bb:bb {BRD}
+"""
+SUPERVISOR = (
+    resources.files('xloudclient.guest') / 'supervisor.sh'
+).read_text()
+CARDS = """
+set -- parts n 15 12 no sh
+eval "$t"
+ip() { printf '%s' "$links"; }
+tell_cards
+"""
 
 
 class HoldTest(testscenarios.WithScenarios, GuestTest):
@@ -155,6 +179,34 @@ class NoiseTest(GuestTest):
         self.assertEqual(boot.strip(), self.facts.boot_id)
         self.assertFalse(self.facts.may_freeze)
         self.assertGreater(self.facts.used_bytes, 0)
+        own = {
+            path.read_text().strip()
+            for path in pathlib.Path('/sys/class/net').glob('*/address')
+        }
+        self.assertLessEqual(set(self.facts.cards), own)
+
+
+class CardsTest(testscenarios.WithScenarios, testtools.TestCase):
+    """What the supervisor tells of network cards, with an ip(8) of ours."""
+
+    scenarios = SHELLS
+
+    def test_a_guest_has_its_own_cards_and_no_others(self) -> None:
+        asked = subprocess.run(
+            [*self.shell.split(), '-c', CARDS],
+            env={**os.environ, 't': SUPERVISOR, 'links': LINKS},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        self.assertEqual(
+            [
+                'n card fa:16:3e:00:00:01',
+                'n card fa:16:3e:00:00:02',
+                'n card 0c:42:a1:00:00:01',
+            ],
+            asked.stdout.splitlines(),
+        )
 
 
 class HookTest(testscenarios.WithScenarios, GuestTest):

@@ -468,6 +468,9 @@ class TestWhateverEndsIt(testtools.TestCase):
         world = fakes.World()
         world.server_id, world.cards = fakes.SERVER, ()
         self.assertEqual(ExitCode.DONE, run(world).exit_code)
+        world = fakes.World()
+        world.firmware_id, world.cards = fakes.SERVER, ()
+        self.assertEqual(ExitCode.DONE, run(world).exit_code)
 
     def test_a_volume_that_was_attached_meanwhile_takes_the_class(self):
         world = fakes.World(images=['active'])
