@@ -355,7 +355,7 @@ act() {
         [ -z "$log_id" ] || offer_log
         ;;
     released) eval "said_$2=yes" ;;
-    ready | held | part)
+    prepared | ready | held | part)
         [ "$1" != ready ] || eval "ready_$2=yes"
         [ "$1" != held ] || eval "owes_$2="
         # As it came: words may be more than one blank apart.
@@ -379,6 +379,7 @@ request() {
     word) words="$words $2" ;;
     variable) variables="$variables $2" ;;
     hold) start_holder "$2" ;;
+    go) let_hold "$2" ;;
     run) start_run "$2" "$3" ;;
     log)
         log_id=$2 log_wait=3
@@ -490,6 +491,12 @@ start_holder() {
     } &
 }
 
+# let_hold ID: tells one that said `prepared` to hold.
+let_hold() {
+    case " $holders" in *" $1 "*) ;; *) return ;; esac
+    eval "[ -n \"\$lapsed\$how_$1\$end_$1\" ] || printf 'hold\n' >&\$input_$1"
+}
+
 start_run() {
     prepare "$1" || return
     run_id=$1 run_left=$2 run_end='' run_late='' run_wait=0
@@ -528,7 +535,7 @@ listen() {
             printf 'exit %s %s\n' "$1" "${line##* }" >&3
             exit
             ;;
-        ready | 'ready '* | held | 'held '*)
+        prepared | ready | 'ready '* | held | 'held '*)
             [ "$count" -gt 4096 ] || pass_on "$1" "$line"
             ;;
         released)
