@@ -2,12 +2,17 @@
 #
 # What the quiescers share: their options, the talk with whoever holds them, and evidence in JSON.
 #
-# A quiescer sources this file, sets its options, defines four functions, and ends with `hold`:
+# A quiescer sources this file, sets its options, defines these functions, and ends with `hold`:
 #   examine   asks all that can be asked before anything is held, or calls `fail`; changes nothing; sets READY, a JSON
 #             object, as far as it is known. It is all that is done where the first argument is `check`
-#   quiesce   examines, holds the application, or calls `fail`; sets READY
+#   prepare   what else takes time and stops nobody, or calls `fail`; may be left out
+#   quiesce   holds the application, or calls `fail`; sets READY. Others may be held already and wait for this
 #   verify    sets HELD, a JSON object; or sets REASON and returns non-zero
 #   release   lets go, idempotently; or sets REASON and returns non-zero; may set NOTE, a sentence for the log
+#
+# With `hold` as the first argument that is done in one go. With `prepare` it stops before `quiesce`, says `prepared`, and
+# goes on when it reads `hold`; anything else ends it, and nothing was held. So several can be made ready first, and then
+# held within a moment.
 #
 # Exit codes: 0 released; 1 failed, nothing is held; 2 usage; 6 it could not be released; 75 not now, nothing is held.
 # Its standard input and output belong to the protocol: every child is given others.
@@ -28,11 +33,11 @@ NEWLINE='
 '
 READY='' HELD='' REASON='' NOTE='' MODE=''
 
-# options "KNOWN NAMES" "$@": each key=value after `hold` (or `check`) becomes the variable of that name.
+# options "KNOWN NAMES" "$@": each key=value after `hold` (`prepare`, `check`) becomes the variable of that name.
 options() {
     known_options=$1
     shift
-    case ${1-} in hold | check) MODE=$1 ;; *) usage "the first argument must be 'hold'" ;; esac
+    case ${1-} in hold | prepare | check) MODE=$1 ;; *) usage "the first argument must be 'hold'" ;; esac
     shift
     for word; do
         key=${word%%=*}
@@ -63,7 +68,7 @@ say() {
     printf '%s\n' "$1" 2>/dev/null
 }
 
-# fail SENTENCE [CODE]: for quiesce.
+# fail SENTENCE [CODE]: for examine, prepare and quiesce.
 fail() {
     finish "${2:-1}" "$1"
 }
@@ -85,12 +90,19 @@ finish() {
     exit "$finish_code"
 }
 
+prepare() {
+    :
+}
+
 was_ready=
 ENDED_EARLY='fail "was ended before it was ready"'
 hold() {
     [ "$MODE" != check ] || check
     trap '' HUP INT PIPE
     trap "$ENDED_EARLY" TERM
+    examine
+    prepare
+    [ "$MODE" != prepare ] || await_turn
     quiesce
     if [ "${#READY}" -gt 4080 ]; then
         fail "the evidence is longer than 4096 bytes"
@@ -110,6 +122,13 @@ hold() {
     finish 0
 }
 
+# await_turn: returns once it is to hold.
+await_turn() {
+    say prepared || fail "nobody listens"
+    IFS= read -r word || word=''
+    [ "$word" = hold ] || finish 0
+}
+
 # check: only `examine`, which is all that can be asked before anything is held, and which changes nothing. What the
 # `ready` line would say is printed, or why there would be none.
 check() {
@@ -122,7 +141,7 @@ check() {
 # to_disk: what an application has written is on the disk, and not only in the kernel's memory.
 to_disk() {
     # Of a disk that hangs it may not end when this process is killed: then it must not be a sign of life (see `guard`).
-    sync </dev/null >/dev/null 2>&1 3>&- 4>&- 6>&- 7>&- || fail "sync failed"
+    sync </dev/null >/dev/null 2>&1 3>&- 4>&- 5>&- 6>&- 7>&- || fail "sync failed"
 }
 
 # json TEXT: sets JSON to TEXT as a JSON string. No other process takes part, so it is safe while something is held.

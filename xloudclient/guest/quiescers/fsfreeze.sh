@@ -54,10 +54,12 @@ examine() {
     [ "$MODE" != check ] || refuse_frozen
 }
 
+prepare() {
+    [ -z "$by" ] || refuse_frozen
+}
+
 quiesce() {
-    examine
     if [ -n "$by" ]; then
-        refuse_frozen
         look_out
         [ -z "$COUNTERS" ] || settle
         return

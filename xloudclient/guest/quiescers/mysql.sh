@@ -72,16 +72,20 @@ examine() {
     learn
     check_server
     check_proof
-    refuse_long_queries
+    [ "$MODE" != check ] || refuse_long_queries
     find_data
     READY="{\"gives\": \"$gives\", \"data\": [$DATA], $DETAILS}"
 }
 
-quiesce() {
+prepare() {
     # Most of it while writers may still write; and before long-running statements are looked for.
     to_disk
-    examine
+    refuse_long_queries
     open_session
+    open_guard
+}
+
+quiesce() {
     lock
     flush_log
     # MyISAM and Aria leave their pages to the kernel.
@@ -149,7 +153,7 @@ check_proof() {
         ask "EXECUTE IMMEDIATE 'BACKUP STAGE END'" >/dev/null || why
         case $LINE in
         # The lock itself would say so, too.
-        *'ERROR 1227'*) [ "$MODE" = hold ] || fail "can't lock $server: $LINE" ;;
+        *'ERROR 1227'*) [ "$MODE" != check ] || fail "can't lock $server: $LINE" ;;
         *'ERROR 1064'*) fail "it can't be proven that this $server is locked: that takes 10.4 or newer, not $version" ;;
         esac
         return
@@ -308,27 +312,29 @@ tell() {
     printf '%s\n' "$1" >&3 2>/dev/null
 }
 
-# lock_wait_timeout bounds each of the several waits in this statement, so a second session bounds the whole:
-# it ends our own statement, never anybody else's.
-lock() {
-    mkfifo "mysql-guard.$$" || fail "no named pipe can be made in $PWD"
+# lock_wait_timeout bounds each of the several waits for the lock, so a second session bounds the whole: it ends our own
+# statement, never anybody else's. It is there before the lock is asked for; descriptor 5 is its input.
+open_guard() {
+    mkfifo "mysql-guard.$$" "mysql-timer.$$" || fail "no named pipe can be made in $PWD"
     client <"mysql-guard.$$" >/dev/null 2>&1 3>&- 4<&- &
-    guard_client=$!
     exec 5>"mysql-guard.$$"
     rm -f "mysql-guard.$$"
+    printf 'SET SESSION wait_timeout = 86400;\n' 2>/dev/null >&5
+}
+
+# Where the timer was as fast as the lock, what it ends is a later statement of the session, and the lock counts as lost.
+lock() {
     start_timer
     tell "FLUSH TABLES WITH READ LOCK// $PROOF//"
     answer=
     IFS= read -r answer <&4
     end_timer
-    exec 5>&-
-    wait "$guard_client" 2>/dev/null
     [ "$answer" = locked ] && return
     [ -z "$answer" ] || fail "can't lock $server: the server does not say that it is locked"
     why
     case $LINE in
     *'ERROR 1205'* | *'ERROR 1317'*)
-        hindering=$(oldest 1 "IFNULL(state, '') NOT LIKE 'Waiting for%'" 3>&- 4<&-)
+        hindering=$(oldest 1 "IFNULL(state, '') NOT LIKE 'Waiting for%'" 3>&- 4<&- 5>&-)
         fail "the lock was not to be had within $lock_wait_timeout s: other statements hinder it${hindering:+ ($hindering)}" 75
         ;;
     *) fail "can't lock $server: $LINE" ;;
@@ -338,7 +344,6 @@ lock() {
 # The timer sees the sleep end by the pipe between them. So both are children of this process and can be ended by it:
 # the sleep of a shell that is killed would stay.
 start_timer() {
-    mkfifo "mysql-timer.$$" || fail "no named pipe can be made in $PWD"
     (
         exec 3>&- 4<&- </dev/null >/dev/null 2>&1
         read -r _ <"mysql-timer.$$"
@@ -372,7 +377,7 @@ flush_log() {
 innodb_flush_log_at_timeout=$innodb_flush_log_at_timeout"
             return
         fi
-        { sleep 0.1 2>/dev/null || sleep 1; } 3>&- 4<&-
+        { sleep 0.1 2>/dev/null || sleep 1; } 3>&- 4<&- 5>&-
         log_numbers || fail "the lock was had and lost: $REASON"
     done
 }

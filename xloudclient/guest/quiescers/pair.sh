@@ -92,7 +92,6 @@ examine() {
 }
 
 quiesce() {
-    examine
     # shellcheck disable=SC2016 # expanded where it runs
     eval "guard 'IFS= read -r word; [ \"\$word\" != done ] || exit 0;'\"\$RUN\" pair-error.$$ \"\$post_file\" $POST"
     STARTED=post

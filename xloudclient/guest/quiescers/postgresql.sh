@@ -79,8 +79,7 @@ END
     READY="{\"gives\": \"$gives\", \"data\": [$DATA], $details$LESS}"
 }
 
-quiesce() {
-    examine
+prepare() {
     ask CHECKPOINT >/dev/null || {
         first_line "postgresql-error.$$"
         case $LINE in
@@ -89,6 +88,11 @@ quiesce() {
         esac
     }
     open_session
+    # It has logged in when it answers.
+    ask_position || fail "$REASON"
+}
+
+quiesce() {
     ask_position || fail "$REASON"
     READY="${READY%?}, \"position\": \"$LSN\"}"
 }

@@ -25,14 +25,23 @@ options 'socket port pid user password_file save_timeout' "$@"
 [ -z "$pid" ] || whole pid "$pid"
 whole save_timeout "$save_timeout"
 
+# What of INFO matters here.
+NUMBERS="run_id process_id role loading redis_version master_repl_offset aof_enabled aof_buffer_length \
+rdb_changes_since_last_save rdb_bgsave_in_progress rdb_last_save_time rdb_last_bgsave_status \
+aof_last_write_status aof_rewrite_in_progress aof_rewrite_scheduled rdb_last_bgsave_time_sec"
 CLIENT=redis-cli WRITERS='' WRITES='' RUN_ID='' POSITION='' PAUSED=''
 # Seconds: a hold is seldom longer.
 SOON=60
 
 # redis ARGUMENT...: sets ANSWER, which may be an error in words; fails when there is no answer at all.
 redis() {
+    talk "$@" </dev/null
+}
+
+# talk: the same for the commands that it reads from standard input, line by line, as one client is faster than several.
+talk() {
     set -- "$CLIENT" --no-auth-warning ${socket:+-s "$socket"} ${port:+-p "$port"} ${user:+--user "$user"} "$@"
-    ANSWER=$(timeout 5 "$@" </dev/null 2>&1 7>&-) || {
+    ANSWER=$(timeout 5 "$@" 2>&1 7>&-) || {
         [ -n "$ANSWER" ] || ANSWER='no answer within 5 s'
         return 1
     }
@@ -63,8 +72,7 @@ examine() {
     READY="{\"gives\": \"application\", \"data\": [$DATA], \"version\": $JSON, \"append_only\": $append_only}"
 }
 
-quiesce() {
-    examine
+prepare() {
     redis ACL CAT write
     case $NEWLINE$ANSWER$NEWLINE in
     *"${NEWLINE}set$NEWLINE"*) WRITERS=$ANSWER ;;
@@ -76,10 +84,13 @@ quiesce() {
     fi
     # Most of it while clients may still write.
     to_disk
+    watch_over
+}
+
+quiesce() {
     pause
     count_writes || fail "$REASON"
     WRITES=$writes
-    info || fail "$REASON"
     if [ "$aof_enabled" = 1 ]; then
         append
     elif [ "$rdb_changes_since_last_save" != 0 ] || [ "$rdb_bgsave_in_progress" != 0 ]; then
@@ -95,9 +106,9 @@ quiesce() {
     READY="${READY%?}, \"position\": \"$POSITION\"}"
 }
 
-# Sets writes: the calls of each command that writes, and the keys that the server removed by itself.
+# Reads the answer to INFO all as `info` does, and sets writes: the calls of each command that writes, and the keys that the
+# server removed by itself.
 count_writes() {
-    redis INFO all
     case $ANSWER in
     *cmdstat_*) ;;
     *)
@@ -105,25 +116,33 @@ count_writes() {
         return 1
         ;;
     esac
-    writes=$(printf '%s\n%s\n' "$WRITERS" "$ANSWER" | awk '
+    # The shell itself would take long to read all that.
+    ANSWER=$(printf '%s\n%s\n' "$WRITERS" "$ANSWER" | awk -v numbers="$NUMBERS" '
+        BEGIN { split(numbers, names, " "); for (i in names) number[names[i]] = 1 }
         /^[a-z0-9._|-]+$/ { writer["cmdstat_" $0] = 1; next }
         { split($0, part, ":") }
+        part[1] in number { numbered = numbered $0 "\n" }
         part[1] in writer { sub(/,.*/, ""); print }
-        part[1] == "expired_keys" || part[1] == "evicted_keys" { print }' 7>&-)
+        part[1] == "expired_keys" || part[1] == "evicted_keys" { print }
+        END { printf ".\n%s", numbered }' 7>&-)
+    writes=${ANSWER%%."$NEWLINE"*} ANSWER=${ANSWER#*."$NEWLINE"}
+    read_info
 }
 
-# Sets a variable for each of the numbers that matter here.
 info() {
+    redis INFO
+    read_info
+}
+
+# Sets a variable for each of the NUMBERS in the answer.
+read_info() {
     run_id='' process_id='' role='' loading='' redis_version='' master_repl_offset='' aof_enabled='' aof_buffer_length=0
     rdb_changes_since_last_save='' rdb_bgsave_in_progress='' rdb_last_save_time='' rdb_last_bgsave_status=''
     aof_last_write_status='' aof_rewrite_in_progress=0 aof_rewrite_scheduled=0 append_only=false
     rdb_last_bgsave_time_sec=-1
-    redis INFO
     while IFS=: read -r key value; do
-        case $key in
-        run_id | process_id | role | loading | redis_version | master_repl_offset | aof_enabled | aof_buffer_length | \
-            rdb_changes_since_last_save | rdb_bgsave_in_progress | rdb_last_save_time | rdb_last_bgsave_status | \
-            aof_last_write_status | aof_rewrite_in_progress | aof_rewrite_scheduled | rdb_last_bgsave_time_sec)
+        case " $NUMBERS " in
+        *" $key "*)
             value=${value%"$RETURN"}
             case $value in *[!A-Za-z0-9._-]*) continue ;; esac
             eval "$key=\$value"
@@ -152,17 +171,30 @@ find_data() {
     esac
 }
 
-pause() {
-    # One lease at a time: a process in another session renews it, and ends it when this one is gone.
+# One lease at a time: a process in another session renews the pause once it is told of it, and ends it when this one is gone.
+watch_over() {
     # shellcheck disable=SC2016 # expanded by the other process
-    guard 'while word=$(timeout -s KILL 3 head -n 1); [ "$?" -gt 100 ]; do
+    guard 'IFS= read -r word
+        [ "$word" = pause ] || exit 0
+        while word=$(timeout -s KILL 3 head -n 1); [ "$?" -gt 100 ]; do
             timeout 3 "$@" CLIENT PAUSE 10000 WRITE </dev/null
         done
         [ "$word" = "done" ] || timeout 5 "$@" CLIENT UNPAUSE </dev/null' \
         "$CLIENT" --no-auth-warning ${socket:+-s "$socket"} ${port:+-p "$port"} ${user:+--user "$user"}
+}
+
+# Its answer is followed by that to INFO all.
+pause() {
     PAUSED=yes
-    redis CLIENT PAUSE 10000 WRITE
-    [ "$ANSWER" = OK ] || fail "Redis can't be paused (6.2 or newer can): $ANSWER"
+    printf 'pause\n' 2>/dev/null >&7
+    talk <<END
+CLIENT PAUSE 10000 WRITE
+INFO all
+END
+    case $ANSWER in
+    OK"$NEWLINE"*) ANSWER=${ANSWER#OK} ;;
+    *) fail "Redis can't be paused (6.2 or newer can): ${ANSWER%%"$NEWLINE"*}" ;;
+    esac
 }
 
 save() {
@@ -230,9 +262,9 @@ append() {
 }
 
 verify() {
-    info || return
-    now="run $run_id offset $master_repl_offset saved $rdb_last_save_time changes $rdb_changes_since_last_save"
+    redis INFO all
     count_writes || return
+    now="run $run_id offset $master_repl_offset saved $rdb_last_save_time changes $rdb_changes_since_last_save"
     if [ "$role" != master ]; then
         REASON="Redis became a replica under the pause"
         return 1

@@ -47,7 +47,6 @@ examine() {
 }
 
 quiesce() {
-    examine
     case $was in
     active | activating | reloading)
         # shellcheck disable=SC2016 # expanded by the other process
