@@ -84,6 +84,11 @@ def installation(
         'cap': max(1, int(max_freeze)),
         'patience': PATIENCE_SECONDS,
         'holders': len(holders),
+        'ahead': ' '.join(
+            str(number)
+            for number, one in enumerate(holders, 1)
+            if _is_ours(one)
+        ),
     }
     lines = [f'{key} {value}\n' for key, value in settings.items()]
     lines += [f'holder {describe(one)}\n' for one in holders]
@@ -140,9 +145,15 @@ def watch() -> Quiescer:
 def _orders(nonce: str, number: int, quiescer: Quiescer) -> bytes:
     """Return what has the supervisor start a holder, line by line."""
     child = Child(number, quiescer.name)
-    files, words = parcel(quiescer, 'hold')
+    verb = 'prepare' if _is_ours(quiescer) else 'hold'
+    files, words = parcel(quiescer, verb)
     lines = [*delivery(child, files, words, {}), f'hold {number}']
     return ''.join(f'{nonce} {line}\n' for line in lines).encode()
+
+
+def _is_ours(quiescer: Quiescer) -> bool:
+    """Whether it can prepare first, while nothing is held."""
+    return quiescer.name in quiescers.GIVES
 
 
 def _text(path: str) -> str:

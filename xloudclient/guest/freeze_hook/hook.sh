@@ -4,6 +4,8 @@
 # The freeze hook of a guest: the guest agent runs it with `freeze` before it freezes the file systems, and with `thaw`
 # after it thawed them. It holds what a run over ssh would hold, by the same supervisor and the same holding hooks, which
 # were put beside it. What they say is the record that a client judges later; nothing here decides what was proven.
+# Holders of ours are all started at the same time, and examine and prepare while nothing is held. Then each in its turn is
+# told to hold, or started where it is a user's own, once the one before it is ready.
 #
 # Beside it      settings     lines of `name value`, see below
 #                supervisor   the text of supervisor.sh
@@ -15,7 +17,8 @@
 #                agent/thawing    while the hook is called with `thaw`: its process, and when that began
 #
 # It exits with 0 after `freeze` if everything is held. Else nothing is, and the agent freezes nothing either.
-# Who ends the hold when no thaw comes: the supervisor, after the longest time allowed. So it hears beats for that long.
+# Who ends the hold when no thaw comes: the supervisor, after the longest time allowed, from the first lock on. So it hears
+# beats for that long, and while holders get ready.
 # A hook that is ended while it is called with `freeze` releases first. One that is killed, then or in its thaw, has no
 # more beats sent, so that the supervisor releases after its lease.
 # Where a run over ssh is at work, that run holds; here the freeze is only watched. A run that left the file
@@ -32,10 +35,10 @@ t=$(cat "$place/supervisor") || exit 1
 # The supervisor's own functions, for where it keeps things.
 set -- parts '' "$lease" "$grace" no sh
 eval "$t"
-nonce='' cap=60 patience=30 holders=1 previous=''
+nonce='' cap=60 patience=30 holders=1 ahead='' previous=''
 # shellcheck disable=SC2034 # value is used by eval
 while read -r name value; do
-    case $name in nonce | cap | patience | holders | previous) eval "$name=\$value" ;; esac
+    case $name in nonce | cap | patience | holders | ahead | previous) eval "$name=\$value" ;; esac
 done <"$place/settings" || exit 1
 
 home=$(choose_home && printf '%s' "$home")
@@ -157,28 +160,63 @@ hold_all() {
         note watching
         start agent || return 1
     fi
-    tell "cap $cap"
+    # A freeze that is only watched is not stood in the way of.
+    { prepare_all && hold_in_turn; } || [ -n "$is_watching" ]
+}
+
+# prepare_all: returns 0 once all that are started ahead have only to be told to hold.
+prepare_all() {
+    set --
+    for holder in $ahead; do
+        [ "$holder" -gt "$last" ] || set -- "$@" "$holder"
+    done
+    deliver "$@"
+    for holder; do
+        await prepared || break
+    done
+    end_delivery
+    [ "$HEARD" = "prepared $holder" ]
+}
+
+hold_in_turn() {
+    tell "cap $cap" || return 1
     holder=1
     while [ "$holder" -le "$last" ]; do
-        deliver &
-        children=$!
-        hear "$patience" "ready $holder" "exit $holder"
-        kill -KILL "$children" 2>/dev/null
-        children=''
-        ask_why
-        [ "$HEARD" = "ready $holder" ] || break
+        case " $ahead " in
+        *" $holder "*) tell "go $holder" ;;
+        *) deliver "$holder" ;;
+        esac
+        await ready
+        end_delivery
+        [ "$HEARD" = "ready $holder" ] || return 1
         # The watch, the first one, holds nothing.
         [ "$holder" != 1 ] || note lock
         holder=$((holder + 1))
     done
-    # A freeze that is only watched is not stood in the way of.
-    [ "$holder" -gt "$last" ] || [ -n "$is_watching" ]
 }
 
-# deliver: line by line, as beats may come in between. Without a reader it would wait for ever.
+# await WORD: returns 0 once the holder has said it.
+await() {
+    hear "$patience" "$1 $holder" "exit $holder"
+    ask_why
+    [ -n "$HEARD" ]
+}
+
+# deliver HOLDER...: in a process of its own, as it waits for the reader, and without one for ever. Line by line, as beats
+# may come in between.
 deliver() {
-    exec awk '{ print; fflush() }' "$place/holder.$holder" 1<>"$input"
-} </dev/null 2>/dev/null
+    for one; do
+        set -- "$@" "$place/holder.$one"
+        shift
+    done
+    awk '{ print; fflush() }' "$@" 1<>"$input" </dev/null 2>/dev/null &
+    children=$!
+}
+
+end_delivery() {
+    [ -z "$children" ] || kill -KILL "$children" 2>/dev/null
+    children=''
+}
 
 # ask_why: has the log of a holder that failed in the record.
 ask_why() {
@@ -224,7 +262,7 @@ start() {
             printf "%s beat\n" "$1" 1<>"$2"
             sleep 5
             left=$((left - 5))
-        done' xloud-beats "$cap" "$nonce" "$input" $$ "$record" "$folder/thawing" </dev/null >/dev/null 2>&1 &
+        done' xloud-beats "$((cap + 2 * patience * last))" "$nonce" "$input" $$ "$record" "$folder/thawing" </dev/null >/dev/null 2>&1 &
 }
 
 # tell WORDS: fails if nobody was started that could hear them.
