@@ -20,7 +20,6 @@ the installation are the hook's own.
 """
 
 import contextlib
-import itertools
 from collections.abc import Iterable, Sequence
 
 from xloudclient.consistency.answers import (
@@ -160,14 +159,19 @@ class _Heard:
     def released(self) -> tuple[Released, ...]:
         """Judge those that may hold, or have held, something.
 
-        They are started in turn, each once the one before is ready. Before
-        it says ``lapsed`` the supervisor tells the end of all of them.
+        Before it says ``lapsed`` the supervisor tells the end of all that it
+        started.
         """
         return tuple(
             child.released()
-            for before, child in itertools.pairwise(self._children)
-            if before.is_ready and self._is_judged(child)
+            for child in self._children[1:]
+            if self._is_told(child) and self._is_judged(child)
         )
+
+    def _is_told(self, child: Child) -> bool:
+        """Whether it was told to hold: in turn, once the one before does."""
+        before = self._talk.children.get(child.id - 1)
+        return before is None or before.is_ready
 
     def _is_judged(self, child: Child) -> bool:
         if child.ended or 'closed' not in self.notes:
@@ -191,7 +195,9 @@ class _Heard:
             return f'it was released by the guest: {self._talk.lapsed}'
         return 'it did not answer'
 
-    @staticmethod
-    def _never_held(child: Child) -> str:
+    def _never_held(self, child: Child) -> str:
+        is_well = not child.has_ended or child.status == 0
+        if is_well and not self._is_told(child):
+            return 'the hook did not come to it: another one failed'
         why = child.how if child.has_ended else 'it was not ready in time'
         return f'the hook could not hold it: {why}{child.quotation}'

@@ -12,8 +12,10 @@
 
 """Holding hooks as a test drives them: the shell, the pipes, the clock."""
 
+import contextlib
 import json
 import os
+import pathlib
 import select
 import shutil
 import signal
@@ -30,6 +32,14 @@ BUSYBOX = ('busybox', 'sh')
 #: What sh is where it is bash.
 BASH = ('bash', '--posix')
 SHELLS = (DASH, BUSYBOX, BASH)
+
+#: What ends a hook that waits to be told to hold, and its exit code then.
+ENDS = (
+    (lambda hook: hook.tell('release'), 0),
+    (lambda hook: hook.end_input(), 0),
+    (lambda hook: hook.process.terminate(), 1),
+    (lambda hook: hook.process.kill(), -signal.SIGKILL),
+)
 
 #: Seconds until a hook must have said or done what it was asked.
 PATIENCE = 30
@@ -69,6 +79,13 @@ class Hook:
         os.close(child_input)
         os.close(child_output)
         self._buffer = b''
+
+    def prepared(self):
+        line = self.line()
+        if line != 'prepared':
+            raise AssertionError(
+                f'prepared was expected, not {line!r}; {self.errors()}'
+            )
 
     def ready(self):
         return self._said('ready')
@@ -129,6 +146,15 @@ class Hook:
         self._errors.seek(0)
         return self._errors.read().decode()
 
+    def processes(self):
+        """Those that work in its folder: it, and what it has started."""
+        found = []
+        for path in pathlib.Path('/proc').glob('[0-9]*/cwd'):
+            with contextlib.suppress(OSError):
+                if os.readlink(path) == self.folder:
+                    found.append(path.parent.name)
+        return found
+
     def scratch_files(self):
         return sorted(set(os.listdir(self.folder)))
 
@@ -169,6 +195,32 @@ class HookTestCase(testtools.TestCase):
         for program in programs:
             if not shutil.which(program, path=SEARCH_PATH):
                 self.fail(f'{program} is not installed: see tools/prepare')
+
+    def assert_prepares(self, *options):
+        """While it is prepared everybody writes, and it leaves nothing."""
+        for shell in SHELLS:
+            self.need(shell[0])
+            for end, code in ENDS:
+                with self.subTest(shell=shell, code=code):
+                    hook = self.hook(*options, verb='prepare', shell=shell)
+                    hook.prepared()
+                    self.server.ask(self.server.writing)
+                    end(hook)
+                    self.assert_output_ends(hook)
+                    self.assertEqual(code, hook.end(), hook.errors())
+                    self.assertTrue(wait_for(lambda: not hook.processes()))
+                    self.server.ask(self.server.writing)
+            with self.subTest(shell=shell):
+                hook = self.hook(*options, verb='prepare', shell=shell)
+                hook.prepared()
+                hook.tell('hold')
+                hook.ready()
+                writer = self.blocked_write()
+                hook.verify()
+                self.assertEqual(0, hook.release())
+                self.assertEqual('released', hook.line())
+                self.assert_writes(writer)
+                self.assertEqual([self.quiescer], hook.scratch_files())
 
     def assert_refused(self, hook, code, sentence):
         """It printed nothing, said why in one line, and left nothing."""

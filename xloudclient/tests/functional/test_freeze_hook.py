@@ -66,6 +66,12 @@ echo "$1" >>{home}/called
 [ ! -e {home}/hang ] || sleep 300
 {hook} "$1"
 """
+#: A holding hook that knows no other word.
+OWN = """#!/bin/sh
+[ "$1" = hold ] || exit 2
+echo 'ready {"gives": "application", "data": []}'
+while read -r word && [ "$word" = verify ]; do echo held; done
+"""
 #: A holding hook that could not release.
 STUCK = """#!/bin/sh
 echo 'ready {"gives": "application", "data": []}'
@@ -283,6 +289,45 @@ class TestFreezeHook(FreezeHookTestCase):
         self.assertLess(names.index('released'), names.index('captured'))
         began, ended = writer.longest_gap
         self.assertLess(ended - began, row['Frozen For'] + 1)
+
+    def test_nothing_is_held_before_all_are_prepared(self):
+        options = self.guest.home / '.my.cnf'
+        other = self.guest.home / 'other.cnf'
+        other.write_text(options.read_text())
+        own = self.own('own', OWN)
+        self.install(
+            '--quiesce', 'mysql', '--quiesce', own,
+            '--quiesce', f'mysql,defaults_file={other}',
+        )  # fmt: skip
+        self.by_hand('freeze')
+        self.by_hand('thaw')
+        said = self.record(1)
+        order = ['prepared 1', 'prepared 2', 'prepared 4', 'ready 1']
+        order += ['note lock', 'ready 2', 'ready 3', 'ready 4', 'note held']
+        found = [one for one in said if one in order]
+        self.assertEqual(order, sorted(found[:3]) + found[3:])
+        other.unlink()
+        self.by_hand('freeze', expect=1)
+        said = self.record(2)
+        self.assertNotIn('note lock', said)
+        self.assertIn('prepared 2', said)
+        self.assertIn('exit 4 1', said)
+        self.assertIn('done 2 asked 0 no', said)
+        row = self.manage('list')
+        self.assertNotIn('MAY STILL BE BLOCKED', row['Reason'])
+
+    def record(self, number):
+        """What was said in a freeze, the notes without their times."""
+        found = self.guest.run(
+            'sh', '-c',
+            f'cat /dev/shm/xloudclient-$(id -u)/agent/record.{number}',
+            check=True,
+        )  # fmt: skip
+        lines = [one[17:] for one in found.stdout.splitlines()]
+        return [
+            ' '.join(one.split()[:2]) if one.startswith('note ') else one
+            for one in lines
+        ]
 
     def test_a_run_that_was_killed_expects_nothing(self):
         self.install('--quiesce', 'none')

@@ -12,10 +12,13 @@
 
 """Quiesce, verify and release in a guest, when all goes well."""
 
+import functools
 import json
 import os
 import pathlib
 import subprocess
+import threading
+import time
 from importlib import resources
 
 import testscenarios
@@ -24,6 +27,7 @@ import testtools
 from xloudclient.consistency.answers import Evidence, HookState, Released
 from xloudclient.consistency.errors import Busy, NotQuiesced
 from xloudclient.consistency.plan import Hook, Place
+from xloudclient.guest.ssh import SshGuest
 from xloudclient.tests.functional.test_guest_machine import (
     HOLDER,
     GuestTest,
@@ -129,6 +133,36 @@ class HoldTest(testscenarios.WithScenarios, GuestTest):
         guest.release(20)
         guest.close()
         self.assert_nothing_left()
+
+    def test_one_that_is_prepared_holds_when_it_is_told_to(self) -> None:
+        guest = self.open(self.shell)
+        script = HOLDER.replace(
+            'exec 9>>', 'echo prepared\nread -r word\nexec 9>>', 1
+        )
+        go = functools.partial(self.tell, guest, 'go')
+        go(1)
+        failure = self.assertRaises(
+            NotQuiesced, guest.hold, self.sshd.quiescer('x', script), {}, 1
+        )
+        self.assertIn('was not ready after 1 s', str(failure))
+        # neither to one that is not there yet, nor to one that has ended
+        go(1)
+        timer = threading.Timer(1, go, [2])
+        timer.start()
+        self.addCleanup(timer.join)
+        guest.hold(self.sshd.quiescer('y', script), {}, 20)
+        self.assertTrue(self.sshd.is_locked('y'))
+        self.assertIn(Released('y', True), guest.release(20))
+        go(2)
+        guest.close()
+        self.assert_nothing_left()
+
+    @staticmethod
+    def tell(guest: SshGuest, verb: str, number: int) -> None:
+        """Say what a client over ssh never does."""
+        connection = guest._connection
+        assert connection is not None
+        connection.send(f'{verb} {number}', time.monotonic() + 5)
 
     def test_more_than_a_shell_has_descriptors_for_is_refused(self) -> None:
         guest = self.open(self.shell)

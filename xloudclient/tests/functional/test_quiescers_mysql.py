@@ -127,6 +127,9 @@ class TestMysqlHolds(MysqlTestCase):
                 self.assertEqual('', hook.errors())
                 self.assertEqual(['mysql'], hook.scratch_files())
 
+    def test_prepared_it_holds_nothing_until_it_is_told_to(self):
+        self.assert_prepares()
+
     def test_evidence_names_position_and_every_place_of_data(self):
         hook = self.held()
         first = self.ready

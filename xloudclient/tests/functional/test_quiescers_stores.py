@@ -62,6 +62,24 @@ class TestPostgresql(quiescer_hook.HookTestCase):
                 self.assertEqual('released', hook.line())
                 self.assertEqual(['postgresql'], hook.scratch_files())
 
+    def test_the_position_is_that_of_when_it_was_told_to_hold(self):
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                hook = self.hook(*self.options, verb='prepare', shell=shell)
+                hook.prepared()
+                self.server.ask(self.server.writing)
+                before = self.server.ask('SELECT pg_current_wal_flush_lsn()')
+                hook.tell('hold')
+                passed = self.server.ask(
+                    f"SELECT '{hook.ready()['position']}' >= "
+                    f"'{before}'::pg_lsn"
+                )
+                self.assertEqual('t', passed)
+                hook.verify()
+                self.assertEqual(0, hook.release())
+                self.assertEqual(['postgresql'], hook.scratch_files())
+
     def test_it_does_not_stop_writes_and_does_not_say_so(self):
         hook = self.hook(*self.options)
         position = hook.ready()['position']
@@ -214,6 +232,9 @@ class RedisTestCase(quiescer_hook.HookTestCase):
 
 
 class TestRedis(RedisTestCase):
+    def test_prepared_it_holds_nothing_until_it_is_told_to(self):
+        self.assert_prepares(self.option)
+
     def test_no_write_between_ready_and_release(self):
         for shell in quiescer_hook.SHELLS:
             self.need(shell[0])

@@ -36,6 +36,8 @@ n note freeze 10.00
 
 n boot b
 n open
+n prepared 2
+n prepared 1
 n part 1 {"gives": "filesystem", "data": [], "frozen": [
 n part 1 {"path": "/", "disks": ["vda"]}]}
 n ready 1
@@ -140,6 +142,19 @@ class TestRecord(testtools.TestCase):
         self.assertIsNone(one.testimonies[1].ready)
         self.assertIn('exit status 1', one.testimonies[1].held)
 
+    def test_prepared_is_not_ready(self):
+        one = freeze(('n ready 2\n', 'n prepared 2\n'))
+        self.assertEqual([True, False], held(one))
+        # nor is one held that was not told to hold, as another one failed
+        one = freeze(
+            ('n ready 1\n', 'n exit 1 1\n'),
+            ('n ready 2\n', 'n exit 2 0\n'),
+            ('done 2 asked 0 yes', 'done 2 asked 0 no'),
+        )
+        self.assertEqual([False, False], held(one))
+        self.assertIn('not come to it', one.testimonies[1].held)
+        self.assertEqual((), one.released)
+
     def test_why_it_was_lost_is_told(self):
         one = freeze(
             ('n held 1\n', 'n exit 1 1\nn line 1 not seen\x1b\nn end 1 log\n')
@@ -202,6 +217,15 @@ class TestRecord(testtools.TestCase):
             # it never was started
             (((ready, ''), (done, '')), []),
             (((ready, ''), (done, ''), ('n ready 1\n', '')), []),
+            # it was prepared, was not told to hold, and had to be killed
+            (
+                (
+                    ('n ready 1\n', 'n exit 1 1\n'),
+                    (ready, ''),
+                    (done, 'n done 2 killed 137 no\n'),
+                ),
+                [],
+            ),
             # it only watched
             ((('n boot b', 'n note watching 10.1'),), []),
         ):
@@ -239,6 +263,18 @@ class TestInstallation(testtools.TestCase):
         nonce = settings.partition('nonce ')[2][:16].encode()
         for line in files['holder.2'].splitlines():
             self.assertTrue(line.startswith(nonce + b' '), line)
+
+    def test_only_ours_are_started_ahead(self):
+        own = Quiescer('/home/me/hook', 'text', (), None)
+        chosen = [built_in('redis'), own, built_in('mysql')]
+        files = freeze_hook.installation(chosen, 20.0)
+        self.assertIn(b'ahead 1 2 4\n', files['settings'])
+        verbs = [
+            re.findall(rb'word (\w+)\n', files[f'holder.{number}'])[0]
+            for number in range(1, 5)
+        ]
+        expected = [b'prepare', b'prepare', b'hold', b'prepare']
+        self.assertEqual(expected, verbs)
 
     def test_what_is_written_of_a_holder_can_be_read_again(self):
         for one in (
