@@ -31,10 +31,10 @@ HOME=${HOME:-/root}
 export LC_ALL PATH HOME
 lease=15 grace=12
 verb=${1-} place=${0%/*}
-t=$(cat "$place/supervisor") || exit 1
 # The supervisor's own functions, for where it keeps things.
 set -- parts '' "$lease" "$grace" no sh
-eval "$t"
+# shellcheck source=/dev/null
+. "$place/supervisor"
 nonce='' cap=60 patience=30 holders=1 ahead='' previous=''
 # shellcheck disable=SC2034 # value is used by eval
 while read -r name value; do
@@ -44,7 +44,8 @@ done <"$place/settings" || exit 1
 home=$(choose_home && printf '%s' "$home")
 case $home in /*) ;; *) exit 1 ;; esac
 folder=$home/agent
-(umask 077; mkdir -p "$folder") || exit 1
+# No process is started without need: what is held waits for us to begin, in the thaw.
+[ -d "$folder" ] || (umask 077; mkdir -p "$folder") || exit 1
 
 freeze() {
     abandon
@@ -77,9 +78,12 @@ thaw() {
         call_previous thaw
         return
     fi
-    put thawing "$$ $(started $$)" || tell "cap $lease"
     note thaw
-    if tell verify; then
+    is_asked=''
+    tell verify && is_asked=yes
+    # While they answer.
+    put thawing "$$ $(started $$)" || tell "cap $lease"
+    if [ -n "$is_asked" ]; then
         holder=1
         while [ "$holder" -le "$last" ]; do
             hear 10 "held $holder" "exit $holder" "done $holder" lapsed
@@ -243,6 +247,7 @@ start() {
     rm -f "$input"
     mkfifo "$input" || return 1
     put open "$number $last" || return 1
+    t=$(cat "$place/supervisor") || return 1
     # shellcheck disable=SC2016 # expanded by the other process
     t=$t $setsid sh -c 'eval "$t"' xloud-supervisor "$1" "$nonce" "$lease" "$grace" no sh \
         <>"$input" >>"$record" 2>/dev/null &

@@ -146,14 +146,13 @@ class Hook:
         self._errors.seek(0)
         return self._errors.read().decode()
 
-    def processes(self):
-        """Those that work in its folder: it, and what it has started."""
-        found = []
+    def is_alone(self):
+        """Whether no process is left of it and of those it has started."""
         for path in pathlib.Path('/proc').glob('[0-9]*/cwd'):
             with contextlib.suppress(OSError):
                 if os.readlink(path) == self.folder:
-                    found.append(path.parent.name)
-        return found
+                    return False
+        return True
 
     def scratch_files(self):
         return sorted(set(os.listdir(self.folder)))
@@ -208,7 +207,7 @@ class HookTestCase(testtools.TestCase):
                     end(hook)
                     self.assert_output_ends(hook)
                     self.assertEqual(code, hook.end(), hook.errors())
-                    self.assertTrue(wait_for(lambda: not hook.processes()))
+                    self.assertTrue(wait_for(hook.is_alone))
                     self.server.ask(self.server.writing)
             with self.subTest(shell=shell):
                 hook = self.hook(*options, verb='prepare', shell=shell)
