@@ -54,12 +54,9 @@ examine() {
     [ "$MODE" != check ] || refuse_frozen
 }
 
-prepare() {
-    [ -z "$by" ] || refuse_frozen
-}
-
 quiesce() {
     if [ -n "$by" ]; then
+        refuse_frozen
         look_out
         [ -z "$COUNTERS" ] || settle
         return
