@@ -110,7 +110,7 @@ choose_home() {
     else
         home=${TMPDIR:-/tmp}/xloudclient-$uid
     fi
-    (umask 077; mkdir "$home") 2>/dev/null
+    [ -d "$home" ] || (umask 077; mkdir "$home") 2>/dev/null
     [ -d "$home" ] && [ ! -L "$home" ] && [ -O "$home" ] || quit failed "can't use $home"
 }
 
