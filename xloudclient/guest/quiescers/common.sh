@@ -95,11 +95,14 @@ prepare() {
 }
 
 was_ready=
-ENDED_EARLY='fail "was ended before it was ready"'
+ended_early() {
+    fail "was ended before it was ready"
+}
+
 hold() {
     [ "$MODE" != check ] || check
     trap '' HUP INT PIPE
-    trap "$ENDED_EARLY" TERM
+    trap ended_early TERM
     examine
     prepare
     [ "$MODE" != prepare ] || await_turn

@@ -68,7 +68,7 @@ quiesce() {
     for mount in $WANTED; do
         freeze "$mount"
     done
-    trap "$ENDED_EARLY" TERM
+    trap ended_early TERM
     refuse_the_ended
     tell_guard all || fail "$UNGUARDED"
     settle
