@@ -19,8 +19,8 @@
 # It exits with 0 after `freeze` if everything is held. Else nothing is, and the agent freezes nothing either.
 # Who ends the hold when no thaw comes: the supervisor, after the longest time allowed, from the first lock on. So it hears
 # beats for that long, and while holders get ready.
-# A hook that is ended while it is called with `freeze` releases first. One that is killed, then or in its thaw, has no
-# more beats sent, so that the supervisor releases after its lease.
+# A hook that is ended while it is called with `freeze` releases first. For one that is killed, then or in its thaw, what
+# sends the beats does the rest.
 # Where a run over ssh is at work, that run holds; here the freeze is only watched. A run that left the file
 # `agent-expected` in its folder holds nothing itself and waits for this.
 
@@ -263,11 +263,13 @@ start() {
         }
         left=$1
         shift
-        while [ "$left" -gt 0 ] && [ -p "$2" ] && is_ours "$@"; do
+        while [ "$left" -gt 0 ] && [ -p "$2" ]; do
+            is_ours "$@" || exec sh "$6" abandon
             printf "%s beat\n" "$1" 1<>"$2"
             sleep 5
             left=$((left - 5))
-        done' xloud-beats "$((cap + 2 * patience * last))" "$nonce" "$input" $$ "$record" "$folder/thawing" </dev/null >/dev/null 2>&1 &
+        done' xloud-beats "$((cap + 2 * patience * last))" "$nonce" "$input" $$ "$record" "$folder/thawing" \
+        "$place/hook" </dev/null >/dev/null 2>&1 &
 }
 
 # tell WORDS: fails if nobody was started that could hear them.
@@ -310,7 +312,10 @@ close_freeze() {
     note closed
     rm -f "$input" "$folder/thawing"
     call_previous thaw
-    rm -f "$folder/open"
+    # Another freeze may have begun.
+    opened=''
+    read -r opened _ 2>/dev/null <"$folder/open"
+    [ "$opened" != "$number" ] || rm -f "$folder/open"
 }
 
 children=''
