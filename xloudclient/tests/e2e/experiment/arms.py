@@ -150,5 +150,13 @@ ARMS = (
         'the same server with ``--quiesce agent``, after ``hook install``',
         most=2,
     ),
+    Arm(
+        'large-disk-mysql',
+        kinds.LARGE_WITH_ONE,
+        agent_on_slow_storage,
+        'the same after ``hook install --quiesce mysql``: one of the '
+        'databases is held, the others have the freeze of their file system',
+        most=2,
+    ),
 )
 BY_NAME = {arm.name: arm for arm in ARMS}

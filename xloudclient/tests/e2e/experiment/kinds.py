@@ -44,7 +44,7 @@ class Kind:
     :param properties: of its image
     :param has_data_disks: MariaDB and PostgreSQL have a volume each
     :param ballast: mebibytes on its root disk that can't be compressed
-    :param has_hook: our freeze hook is installed
+    :param hook: our freeze hook is installed, with these options
     """
 
     name: str
@@ -52,7 +52,7 @@ class Kind:
     is_volume_backed: bool = False
     has_data_disks: bool = False
     ballast: int = 0
-    has_hook: bool = False
+    hook: tuple[str, ...] | None = None
 
     @property
     def disks(self) -> list[str]:
@@ -76,12 +76,14 @@ class Kind:
         if self.ballast:
             machine.run(f'head -c {self.ballast}M /dev/urandom >{BALLAST}')
         machine.run('databases start')
-        if self.has_hook:
-            install_hook(estate, machine)
+        if self.hook is not None:
+            install_hook(estate, machine, self.hook)
         return machine
 
 
-def install_hook(estate: Estate, machine: Machine) -> None:
+def install_hook(
+    estate: Estate, machine: Machine, words: tuple[str, ...]
+) -> None:
     """Have the guest agent call our quiescers.
 
     :raises RuntimeError: it can't be installed
@@ -89,6 +91,7 @@ def install_hook(estate: Estate, machine: Machine) -> None:
     done = estate.openstack(
         *('server', 'snapshot', 'hook', 'install', machine.server.name),
         *machine.options,
+        *words,
     )
     if done.returncode:
         raise RuntimeError(f'hook install: {done.stderr}')
@@ -100,9 +103,12 @@ IMAGE = Kind('image')
 WITH_AGENT = Kind('agent', AGENT)
 VOLUME = Kind('volume', is_volume_backed=True)
 DATA_VOLUMES = Kind('disks', has_data_disks=True)
-HOOKED = Kind('hooked', AGENT, has_hook=True)
+HOOKED = Kind('hooked', AGENT, hook=())
 LARGE = Kind('large', AGENT, ballast=1000)
-LARGE_HOOKED = Kind('large-hooked', AGENT, ballast=1000, has_hook=True)
+LARGE_HOOKED = Kind('large-hooked', AGENT, ballast=1000, hook=())
+LARGE_WITH_ONE = Kind(
+    'large-one', AGENT, ballast=1000, hook=('--quiesce', 'mysql')
+)
 KINDS = (
     IMAGE,
     WITH_AGENT,
@@ -111,4 +117,5 @@ KINDS = (
     DATA_VOLUMES,
     LARGE,
     LARGE_HOOKED,
+    LARGE_WITH_ONE,
 )
