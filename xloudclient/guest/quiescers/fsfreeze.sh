@@ -106,16 +106,15 @@ look_out() {
 }
 
 # A freeze may be over within a tenth of a second, in which a busy machine does not start a process. So one asks a great
-# many times; behind all others, as these hold.
+# many times.
 look_at() {
-    look_nice='' look_names=.xloudclient-is-it-frozen
-    ! command -v nice || look_nice='nice -n 19'
+    look_names=.xloudclient-is-it-frozen
     while [ "${#look_names}" -lt 60000 ]; do
         look_names="$look_names $look_names"
     done
     while [ -e "fsfreeze-looking.$$" ]; do
         # shellcheck disable=SC2086 # words
-        (cd "$1" && exec $look_nice rmdir $look_names) &
+        (cd "$1" && exec rmdir $look_names) &
         look_pid=$!
         until is_over; do
             if is_waiting && waits_for_a_thaw; then
