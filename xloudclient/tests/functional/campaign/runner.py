@@ -178,6 +178,8 @@ class Cell:
         with contextlib.suppress(TimeoutError):
             self.stage.await_idle(self.subject)
         leftovers.remove_here(client)
+        # its cloud is well, and answers at once
+        self.subject.cloud.reset()
         # what a fault made long is what the next hold is predicted from
         words = ['--wait', '--quiesce', 'mysql', '--max-freeze', '60s']
         again = Client(self.subject, client.folder, words)
