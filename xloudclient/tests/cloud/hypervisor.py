@@ -60,6 +60,9 @@ log_outputs = "1:file:{folder}/log/libvirtd.log"
 IN_NAMESPACE = """
 folder=$0
 echo compute1 >/proc/sys/kernel/hostname
+for name in passwd group; do
+    mount --bind "$folder/$name" "/etc/$name"
+done
 while [ $# -gt 0 ]; do
     mkdir -p "$1"
     mount --bind "$folder/$2" "$1"
@@ -68,6 +71,12 @@ done
 libvirtd --config "$folder/libvirtd.conf" --pid-file "$folder/pid" &
 wait
 """
+# libvirt looks these up at its start, whatever its configuration says then;
+# on Debian it is the package of its service that adds them.
+ACCOUNTS = {
+    'passwd': {'libvirt-qemu': '*:64055:64055::/nonexistent:/bin/false'},
+    'group': {'libvirt-qemu': '*:64055:', 'kvm': '*:64056:'},
+}
 PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 
@@ -106,6 +115,7 @@ def start(where: layout.Layout) -> None:
     for name in FOLDERS.values():
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / 'etc' / 'qemu.conf').write_text(QEMU)
+    _write_accounts(folder)
     (folder / 'libvirtd.conf').write_text(LIBVIRTD.format(folder=folder))
     pairs = [word for pair in FOLDERS.items() for word in pair]
     with open(where.log / 'libvirtd.out', 'w') as out:
@@ -122,6 +132,19 @@ def start(where: layout.Layout) -> None:
             env={'PATH': PATH, 'LC_ALL': 'C'},
         )
     _await(where, daemon)
+
+
+def _write_accounts(folder: pathlib.Path) -> None:
+    """Write the system's accounts, and those that libvirt misses there."""
+    for name, wanted in ACCOUNTS.items():
+        lines = pathlib.Path('/etc', name).read_text().splitlines()
+        known = {line.partition(':')[0] for line in lines}
+        lines += [
+            f'{account}:{rest}'
+            for account, rest in wanted.items()
+            if account not in known
+        ]
+        (folder / name).write_text('\n'.join(lines) + '\n')
 
 
 def _await(where: layout.Layout, daemon: 'subprocess.Popen[bytes]') -> None:
