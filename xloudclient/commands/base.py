@@ -57,7 +57,7 @@ class Guarded(command.Command):
     def run(self, parsed_args: argparse.Namespace) -> int:
         """Show the result, then return the exit code that it has.
 
-        A result that can't be shown does not change what it was.
+        A result that can't be shown does not change the code of a failure.
         """
         from xloudclient.consistency.errors import (
             CloudError,
@@ -85,8 +85,7 @@ class Guarded(command.Command):
         """Refuse -c before anything is done, not when it has been."""
         from xloudclient.consistency.errors import Misuse
 
-        chosen = parsed_args.columns
-        if chosen and not set(chosen) & set(known):
+        if not is_chosen(parsed_args, *known):
             raise Misuse(
                 f'-c: there is no such column (there are {", ".join(known)})'
             )
@@ -101,7 +100,7 @@ class Guarded(command.Command):
             self.log.error('%s', message)
 
 
-class FailureLister(Guarded, command.Lister):
+class GuardedLister(Guarded, command.Lister):
     """Shows its rows, and then has an exit code of its own."""
 
 
@@ -116,8 +115,19 @@ class _Paragraphs:
         )
 
 
-class FailureShowOne(Guarded, command.ShowOne):
+class GuardedShowOne(Guarded, command.ShowOne):
     """Shows one thing."""
+
+
+def is_chosen(parsed_args: argparse.Namespace, *names: str) -> bool:
+    """Whether -c leaves one of these columns; cliff compares them so."""
+    chosen = set(map(normal, parsed_args.columns))
+    return not chosen or not chosen.isdisjoint(map(normal, names))
+
+
+def normal(name: str) -> str:
+    """How a column's name is compared (``cliff.display``)."""
+    return name.lower().strip().replace(' ', '_')
 
 
 def shout(message: str) -> None:

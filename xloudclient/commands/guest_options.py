@@ -14,7 +14,9 @@
 """Options on what is done in, and around, the guest."""
 
 import argparse
+import functools
 from collections.abc import Mapping
+from typing import Any
 
 from xloudclient.commands import options
 from xloudclient.commands.options import at_least_one, duration
@@ -302,32 +304,26 @@ def _add_address(parser: argparse.ArgumentParser) -> None:
 
 def leave_guest_alone(parser: argparse.ArgumentParser) -> None:
     """Give a command without a guest the defaults of the options it lacks."""
-    lacking = argparse.ArgumentParser(add_help=False)
-    for add in (
+    lacking = options.defaults_of(
         add_quiescing,
         add_lower_class,
         add_group,
         add_hooks,
         add_guest_access,
-    ):
-        add(lacking)
-    parser.set_defaults(**vars(lacking.parse_args([])))
-    parser.set_defaults(quiescers=['none'])
+    )
+    parser.set_defaults(**{**lacking, 'quiescers': ['none']})
 
 
-def leave_holding_alone(parser: argparse.ArgumentParser) -> None:
-    """Give a command that holds nothing the defaults of the options."""
-    lacking = argparse.ArgumentParser(add_help=False)
-    for add in (add_quiescing, add_hooks):
-        add(lacking)
-    parser.set_defaults(**vars(lacking.parse_args([])))
+def of_a_hold() -> dict[str, Any]:
+    """The defaults of options for commands that hold nothing."""
+    return options.defaults_of(add_quiescing, add_hooks)
 
 
-def leave_snapshot_alone(parser: argparse.ArgumentParser) -> None:
-    """Give a command that takes none the defaults of the options it lacks."""
-    lacking = argparse.ArgumentParser(add_help=False)
-    options.add_snapshot(lacking, data_volumes_by_default=True)
-    options.add_run(lacking)
-    add_lower_class(lacking)
-    add_group(lacking)
-    parser.set_defaults(**vars(lacking.parse_args([])))
+def of_a_snapshot() -> dict[str, Any]:
+    """The defaults of options for commands that take no snapshot."""
+    return options.defaults_of(
+        functools.partial(options.add_snapshot, data_volumes_by_default=True),
+        options.add_run,
+        add_lower_class,
+        add_group,
+    )

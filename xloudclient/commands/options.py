@@ -16,7 +16,7 @@
 import argparse
 import datetime
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from osc_lib.cli import parseractions
@@ -118,6 +118,19 @@ class SnapshotProperty(parseractions.KeyValueAction):
                 self, _('%s is set by the snapshot itself') % key
             )
         super().__call__(parser, namespace, values, option_string)
+
+
+def defaults_of(
+    *adders: Callable[[argparse.ArgumentParser], None],
+) -> dict[str, Any]:
+    """What options that a command lacks would be if it had them.
+
+    :param adders: what would add them
+    """
+    parser = argparse.ArgumentParser(add_help=False)
+    for add in adders:
+        add(parser)
+    return vars(parser.parse_args([]))
 
 
 def add_servers(parser: argparse.ArgumentParser, what: str) -> None:

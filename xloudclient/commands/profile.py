@@ -21,7 +21,8 @@ Not imported at start-up: only the commands that take a profile need it.
 
 import argparse
 import contextlib
-from collections.abc import Iterator
+import types
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from xloudclient.commands.guest_options import HOOKS
@@ -34,8 +35,14 @@ FILES = frozenset({'identity', 'events'})
 
 
 @contextlib.contextmanager
-def profiled(parser: argparse.ArgumentParser) -> Iterator[None]:
-    """The options that are added within may come from a profile."""
+def profiled(
+    parser: argparse.ArgumentParser,
+    lacking: Mapping[str, Any] = types.MappingProxyType({}),
+) -> Iterator[None]:
+    """The options that are added within may come from a profile.
+
+    :param lacking: the defaults of those that only a profile may have here
+    """
     before = len(parser._actions)
     yield
     deferred: dict[str, Any] = {}
@@ -43,7 +50,7 @@ def profiled(parser: argparse.ArgumentParser) -> Iterator[None]:
         if not OF_THE_CALL & set(action.option_strings):
             deferred.setdefault(action.dest, action.default)
             action.default = argparse.SUPPRESS
-    parser.set_defaults(deferred=deferred)
+    parser.set_defaults(deferred={**lacking, **deferred})
     parser.add_argument(
         '--profile',
         metavar='<name|file>',

@@ -53,7 +53,7 @@ CHECK_COLUMNS = ('Server', 'Check', 'Result', 'Finding', 'Next')
 PLAN_COLUMNS = ('Server', 'Step', 'What', 'Limit')
 
 
-class SnapshotServers(base.FailureLister):
+class SnapshotServers(base.GuardedLister):
     """What create and consistent share: prepare, run, show."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -169,7 +169,7 @@ class CreateConsistentServerSnapshot(SnapshotServers):
         return [('', 'profile', *row) for row in resolved]
 
 
-class CheckServerSnapshot(base.FailureLister):
+class CheckServerSnapshot(base.GuardedLister):
     _description = _(
         """Tell what a consistent snapshot would be now, and why.
 
@@ -187,9 +187,8 @@ class CheckServerSnapshot(base.FailureLister):
         from xloudclient.commands import guest_options, options, profile
 
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        guest_options.leave_snapshot_alone(parser)
         options.add_servers(parser, _('Server(s) to look at (name or ID)'))
-        with profile.profiled(parser):
+        with profile.profiled(parser, guest_options.of_a_snapshot()):
             options.add_data_volumes(parser, by_default=True)
             guest_options.add_quiescing(parser)
             guest_options.add_hooks(parser, guest_options.NOT_RUN)
@@ -227,7 +226,7 @@ class CheckServerSnapshot(base.FailureLister):
         profile.resolve(parsed_args, snapshot.get_parser(''))
 
 
-class RecoverServerSnapshot(base.FailureLister):
+class RecoverServerSnapshot(base.GuardedLister):
     _description = _(
         """Finish or undo what interrupted snapshots left behind.
 
@@ -264,7 +263,7 @@ class RecoverServerSnapshot(base.FailureLister):
         ]
 
 
-class FreezeHook(base.FailureLister):
+class FreezeHook(base.GuardedLister):
     """What the commands on the freeze hook share."""
 
     verb = ''
@@ -273,8 +272,9 @@ class FreezeHook(base.FailureLister):
         from xloudclient.commands import guest_options, options
 
         parser: argparse.ArgumentParser = super().get_parser(prog_name)
-        guest_options.leave_snapshot_alone(parser)
-        guest_options.leave_holding_alone(parser)
+        parser.set_defaults(
+            **guest_options.of_a_snapshot(), **guest_options.of_a_hold()
+        )
         options.add_servers(parser, _('Server(s) (name or ID)'))
         if self.verb == 'install':
             guest_options.add_freeze_hook(parser)

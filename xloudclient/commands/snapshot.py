@@ -31,7 +31,7 @@ class AboutSnapshot(base.Guarded):
         return parser
 
 
-class ListSnapshot(base.FailureLister):
+class ListSnapshot(base.GuardedLister):
     _description = _(
         """List snapshots of servers, the newest first.
 
@@ -77,8 +77,8 @@ class ListSnapshot(base.FailureLister):
     ) -> Iterator[tuple[Any, ...]]:
         from xloudclient.commands import snapshot_rows
 
-        chosen = (*parsed_args.columns, *parsed_args.sort_columns)
-        is_named = not chosen or 'Server' in chosen
+        sorting = map(base.normal, parsed_args.sort_columns)
+        is_named = base.is_chosen(parsed_args, 'Server') or 'server' in sorting
         for one in catalog.snapshots(
             query, parsed_args.limit, parsed_args.marker
         ):
@@ -88,7 +88,7 @@ class ListSnapshot(base.FailureLister):
             self.log.warning('%s', sentence)
 
 
-class ShowSnapshot(AboutSnapshot, base.FailureShowOne):
+class ShowSnapshot(AboutSnapshot, base.GuardedShowOne):
     _description = _(
         """Show a snapshot, its parts, and what was proven of it.
 
@@ -139,7 +139,7 @@ class SaveSnapshot(AboutSnapshot):
             copier.to_file(parsed_args.snapshot, parsed_args.file)
 
 
-class DiagnoseSnapshot(base.FailureLister):
+class DiagnoseSnapshot(base.GuardedLister):
     _description = _(
         """Tell what is wrong with a snapshot or a server, and what cures it.
 
@@ -223,7 +223,7 @@ class DeleteSnapshot(base.Guarded):
         self._exit_code = int(most_urgent(codes))
 
 
-class PruneSnapshot(base.FailureLister):
+class PruneSnapshot(base.GuardedLister):
     _description = _(
         """Delete snapshots that no rule keeps, for each server on its own.
 

@@ -127,8 +127,7 @@ class LaunchSnapshot(base.Guarded, server.CreateServer, Boundary):
         """
         from xloudclient.consistency.errors import Failure
 
-        chosen = parsed_args.columns
-        if chosen and not set(chosen) & set(made):
+        if not base.is_chosen(parsed_args, *made):
             raise Failure(
                 f'server {parsed_args.server_name!r} ({made["id"]}) was '
                 'created, and has no field that -c names',

@@ -20,7 +20,9 @@ from unittest import mock
 import fixtures
 import testtools
 
+from xloudclient.commands import base, snapshot
 from xloudclient.commands.base import Guarded
+from xloudclient.consistency.errors import Misuse
 
 
 def commands():
@@ -70,3 +72,49 @@ class TestExamples(testtools.TestCase):
             'one line of\nseventy characters.\n\nMore.\n\n',
             self.help_of(Command),
         )
+
+
+class TestColumns(testtools.TestCase):
+    """-c and --sort-column are read as cliff reads them."""
+
+    def parse(self, *words):
+        self.command = snapshot.ListSnapshot(mock.Mock(), None)
+        return self.command.get_parser('x').parse_args(words)
+
+    def servers(self, *words):
+        """What the list shows as the server's name; '' if it is not asked."""
+        catalog = mock.Mock()
+        catalog.server_name.return_value = 'db'
+        catalog.vanished.return_value = ()
+        catalog.snapshots.return_value = [mock.Mock()]
+        parsed_args = self.parse(*words)
+        with mock.patch('xloudclient.commands.snapshot_rows.row') as row:
+            list(self.command._rows(catalog, None, parsed_args))
+        return row.call_args.args[1]
+
+    def test_case_and_underscores_are_the_users_choice(self):
+        for word in ('Created At', 'created_at', 'CREATED AT'):
+            self.command = snapshot.ListSnapshot(mock.Mock(), None)
+            self.command.check_columns(self.parse('-c', word), 'Created At')
+        self.assertRaises(
+            Misuse,
+            self.command.check_columns,
+            self.parse('-c', 'Created'),
+            'Created At',
+        )
+
+    def test_servers_are_named_where_they_are_shown_or_sorted_by(self):
+        for words in (
+            (),
+            ('--sort-column', 'Name'),
+            ('-c', 'ID', '-c', 'server'),
+            ('-c', 'ID', '--sort-column', 'server'),
+        ):
+            self.assertEqual('db', self.servers(*words), words)
+        self.assertEqual('', self.servers('-c', 'ID'))
+
+    def test_what_was_created_is_shown_by_any_spelling(self):
+        made = {'id': 'x', 'OS-EXT-STS:vm_state': 'active'}
+        for word in ('ID', 'id', 'os-ext-sts:vm_state'):
+            self.assertTrue(base.is_chosen(self.parse('-c', word), *made))
+        self.assertFalse(base.is_chosen(self.parse('-c', 'no'), *made))

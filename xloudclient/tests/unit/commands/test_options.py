@@ -134,7 +134,7 @@ class TestOptions(testtools.TestCase):
         cls = server_snapshot.CheckServerSnapshot
         ours = _options(cls(mock.Mock(), None).get_parser('x'))
         formatters = _options(
-            super(base.FailureLister, cls(mock.Mock(), None)).get_parser('x')
+            super(base.GuardedLister, cls(mock.Mock(), None)).get_parser('x')
         )
         wanted = {words.split(' ')[0] for words in CONSISTENT}
         wanted -= {'--discard-lower', '--rehearse', '--group'}

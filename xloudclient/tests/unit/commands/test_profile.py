@@ -22,7 +22,7 @@ import testtools
 from xloudclient.commands import profile, server_snapshot
 from xloudclient.consistency.errors import HookRefused, Misuse
 from xloudclient.local import profiles
-from xloudclient.planning.wanted import Wanted
+from xloudclient.planning.wanted import Options, Wanted
 
 #: Options that a profile does not have, and why.
 NOT_IN_A_PROFILE = {
@@ -136,6 +136,19 @@ class TestSchema(ProfileTestCase):
         self.assertEqual(60.0, self.resolve(None)['max_freeze'])
         self.assertEqual([], self.resolve(None)['tags'])
         self.assertIsNone(self.resolve(None)['quiescers'])
+
+    def test_a_check_reads_it_as_a_snapshot_would(self):
+        check = server_snapshot.CheckServerSnapshot(mock.Mock(), None)
+        parser = check.get_parser('x')
+        for text in (None, *SAME):
+            wanted = self.resolve(text)
+            line = ['db']
+            if text is not None:
+                line += ['--profile', str(self.folder / 'p.yaml')]
+            given = parser.parse_args(line)
+            check._resolve(given)
+            for name in Options.__annotations__:
+                self.assertEqual(wanted[name], getattr(given, name), name)
 
     def test_a_value_that_only_the_parser_knows_to_be_wrong(self):
         def refuse(text):
