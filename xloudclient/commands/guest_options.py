@@ -35,8 +35,9 @@ def add_quiescing(parser: argparse.ArgumentParser, limits: str = '') -> None:
             'auto, none, sync, fsfreeze, mysql (MariaDB too), postgresql, '
             'redis, service,name=<unit>, agent (what "server snapshot hook '
             'install" put into the guest), '
-            'pair,file=<file>,pre=<argument>,post=<argument>, or the path '
-            'of your own holding hook, with a / in it (default: auto)'
+            'pair,file=<file>,pre=<argument>,post=<argument>[,fail=<argument>]'
+            '[,post_file=<file>], or the path of your own holding hook, with '
+            'a / in it (default: auto)'
         ),
     )
     parser.add_argument(

@@ -214,8 +214,11 @@ def add_data_volumes(
     parser.set_defaults(data_volumes_by_default=by_default)
 
 
-def add_run(parser: argparse.ArgumentParser) -> None:
-    """Options on how the run goes."""
+def add_run(parser: argparse.ArgumentParser, limits: str = '') -> None:
+    """Options on how the run goes.
+
+    :param limits: what else limits how many servers there are at a time
+    """
     parser.add_argument(
         '--timeout',
         metavar='<duration>',
@@ -243,13 +246,14 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         parser,
         _(
             '; never more than one image-backed server of the same compute '
-            'host is captured; not for a --group'
-        ),
+            'host is captured'
+        )
+        + limits,
     )
     parser.add_argument(
         '--events',
         metavar='<file>',
-        help=_('Write each step as one JSON line to this file'),
+        help=_('Append each step as one JSON line to this file'),
     )
 
 

@@ -56,8 +56,8 @@ def profiled(
         metavar='<name|file>',
         help=_(
             'Take options from a file: <name>.yaml in '
-            '~/.config/xloudclient/profiles, or a path, with a / in it; '
-            'options on the command line win'
+            '~/.config/xloudclient/profiles, or a path, which has a / in it '
+            'or ends in .yaml; options on the command line win'
         ),
     )
 

@@ -141,7 +141,8 @@ class CreateConsistentServerSnapshot(SnapshotServers):
         on the snapshot. Exit codes: 0 done, 1 failed, 2 usage, 3 can't be
         quiesced (no snapshot), 4 the snapshot failed, 5 lower class than
         required, 6 RELEASE FAILED (an application may still be blocked),
-        7 out of time, 75 try again later. With --group several servers have
+        7 out of time, 75 try again later, 130, 143 or 129 ended by a signal
+        (released first). With --group several servers have
         one point in time, all or nothing."""
     )
     example = 'openstack server snapshot consistent --quiesce mysql --wait db'
@@ -158,7 +159,7 @@ class CreateConsistentServerSnapshot(SnapshotServers):
             guest_options.add_group(parser)
             guest_options.add_hooks(parser)
             guest_options.add_guest_access(parser)
-            options.add_run(parser)
+            options.add_run(parser, _('; not for a --group'))
 
     def resolve(
         self, parsed_args: argparse.Namespace

@@ -28,8 +28,8 @@ KINDS = ('image', 'volume', 'backup')
 
 def add_list(parser: argparse.ArgumentParser) -> None:
     """Options on which snapshots are listed."""
-    _add_kinds(parser)
-    _add_marks(parser)
+    _add_what(parser)
+    _add_labels(parser)
     _add_times(parser)
     _add_owners(parser)
     parser.add_argument(
@@ -45,7 +45,7 @@ def add_list(parser: argparse.ArgumentParser) -> None:
     pagination.add_marker_pagination_option_to_parser(parser)
 
 
-def _add_kinds(parser: argparse.ArgumentParser) -> None:
+def _add_what(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         '--server',
@@ -66,8 +66,12 @@ def _add_kinds(parser: argparse.ArgumentParser) -> None:
     )
     add(
         '--kind',
+        metavar='<kind>',
         choices=KINDS,
-        help=_('Only snapshots of this kind'),
+        help=_(
+            'Only snapshots of this kind: image (also the disks of shelved '
+            'servers), volume or backup'
+        ),
     )
     add(
         '--status',
@@ -79,7 +83,7 @@ def _add_kinds(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_marks(parser: argparse.ArgumentParser) -> None:
+def _add_labels(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add('--name', metavar='<name>', help=_('Only snapshots named so'))
     add(
@@ -150,7 +154,7 @@ def _add_owners(parser: argparse.ArgumentParser) -> None:
 def add_rules(parser: argparse.ArgumentParser) -> None:
     """Options on what is kept, as restic forget has them."""
     for name, text in (
-        ('last', _('Keep the last n snapshots')),
+        ('last', _('Keep the last n snapshots, or "unlimited"')),
         ('hourly', _('Keep the last of each of n hours that have any')),
         ('daily', _('Keep the last of each of n days that have any')),
         ('weekly', _('Keep the last of each of n weeks that have any')),

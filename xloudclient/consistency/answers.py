@@ -67,6 +67,8 @@ class GuestFacts:
     :param firmware_id: an ID that may be a server's, or anything else
     :param cards: hardware addresses of its network cards, in lower case
     :param is_taken: a run is at work in it; only a look tells
+    :param earlier: why an earlier run was released by the guest itself, if
+        nobody was left to be told
     """
 
     boot_id: str = ''
@@ -79,6 +81,7 @@ class GuestFacts:
     firmware_id: str = ''
     cards: tuple[str, ...] = ()
     is_taken: bool = False
+    earlier: str = ''
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

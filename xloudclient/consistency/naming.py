@@ -22,7 +22,8 @@ DEFAULT = '{server}-{date}'
 FIELDS = ('server', 'server_id', 'date', 'time', 'run')
 #: Nova and Glance take no longer names (characters).
 LENGTH = 255
-#: Nova names the volume snapshots ``snapshot for <name>``, also of 255.
+#: Of a volume-backed server: Nova names the snapshots of its volumes
+#: ``snapshot for <name>``, also of 255.
 VOLUME_LENGTH = LENGTH - len('snapshot for ')
 
 

@@ -158,6 +158,8 @@ class Run:
         if self.plan.needs_guest:
             self.world.reporter.step('connecting', address=self.plan.address)
             self.facts = self.judging.facts = self._open_guest()
+            if self.facts.earlier:
+                self.world.reporter.step('lapsed', reason=self.facts.earlier)
             fitness.check_identity(self.plan, self.facts)
         hook = self.witness.look()
         if self.plan.is_auto:

@@ -127,7 +127,26 @@ class Conversation:
             firmware_id=self._first('firmware').lower(),
             cards=tuple(one.lower() for (one, *_) in self._all('card', 1)),
             is_taken=bool(self._all('taken', 0)),
+            earlier=self._earlier(),
         )
+
+    def _earlier(self) -> str:
+        """Say what the guest did for a run before that was gone by then."""
+        why, ends = '', []
+        for line in self.report:
+            verb, _, rest = line.partition(' ')
+            if verb == 'why':
+                why = printable(rest)
+            elif verb == 'done':
+                ends.append(Child(0, ''))
+                VERBS['done'](ends[-1], rest.partition(' ')[2])
+        free = [end.released().is_free for end in ends]
+        if not all(free):
+            why += (
+                f'; of {free.count(False)} of {len(free)} holders it is not '
+                'known whether they let go'
+            )
+        return why
 
     def _all(self, key: str, least: int) -> list[tuple[str, ...]]:
         """Return the facts of a kind that have at least so many words."""

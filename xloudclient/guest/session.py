@@ -28,7 +28,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from xloudclient.consistency.answers import GuestFacts
 from xloudclient.consistency.errors import Busy, GuestLost, NotQuiesced
 from xloudclient.consistency.plan import Quiescer
-from xloudclient.consistency.text import printable
 from xloudclient.guest.access import Access
 from xloudclient.guest.child import Child
 from xloudclient.guest.connection import Connection
@@ -93,11 +92,6 @@ class Session:
         self._connection: Connection | None = None
         self._turn = 0
         self._holders: list[Child] = []
-
-    @property
-    def earlier_report(self) -> tuple[str, ...]:
-        """What an earlier supervisor left to be told, escaped."""
-        return tuple(map(printable, self._talk.report))
 
     def _connect(
         self, role: str, nonce: str, talk: Conversation, lease: int

@@ -44,6 +44,7 @@ PATIENCE_SECONDS = 2.0
 #: What a step is called; ``{...}`` are its fields.
 STEPS: Mapping[str, str] = {
     'connecting': 'connecting to the guest at {address}',
+    'lapsed': 'a run before this one was released by the guest: {reason}',
     'found': 'auto chose {quiescers}',
     'predicted': 'the hold is predicted to take {hold}',
     'waiting': 'waiting until all servers are {stage}',

@@ -232,8 +232,8 @@ class Planner:
         return asked
 
     def _name(self, target: Target, run_id: str) -> str:
-        has_volumes = bool(target.volumes)
-        length = naming.VOLUME_LENGTH if has_volumes else naming.LENGTH
+        is_volume = target.kind is Kind.VOLUME
+        length = naming.VOLUME_LENGTH if is_volume else naming.LENGTH
         name = naming.fill(
             self.wanted.name, target.name, target.id, run_id, self.now, length
         )

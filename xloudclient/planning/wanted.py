@@ -34,7 +34,7 @@ from xloudclient.consistency.plan import (
     Target,
 )
 from xloudclient.consistency.text import printable
-from xloudclient.guest import quiescers
+from xloudclient.guest import access, quiescers
 from xloudclient.local import trust
 
 #: What the freeze hook in the guest holds.
@@ -108,6 +108,11 @@ class Wanted:
         if options.group and options.on_error == 'continue':
             raise Misuse(
                 '--group is all or nothing, so there is no --on-error continue'
+            )
+        if options.ssh_host and not access.is_address(options.ssh_host):
+            raise Misuse(
+                f'--ssh-host {options.ssh_host!r} is no address and no host '
+                'name'
             )
         words = options.quiescers or ['auto']
         wanted = cls(

@@ -177,6 +177,8 @@ class World:
         self.server_id = ''
         self.firmware_id = ''
         self.cards = (CARD,)
+        self.earlier = ''
+        self.told: dict[str, Mapping[str, Any]] = {}
         self.freeze_hooks = [FreezeHook()]
         self.result = ''
         self._last_line = End.WELL
@@ -218,6 +220,7 @@ class World:
             server_id=self.server_id,
             firmware_id=self.firmware_id,
             cards=self.cards,
+            earlier=self.earlier,
         )
 
     def probe(self, timeout: float) -> Mapping[str, Any]:
@@ -385,4 +388,4 @@ class World:
         self.log.append('agree')
 
     def step(self, event: str, **fields: Any) -> None:
-        pass
+        self.told[event] = fields

@@ -102,6 +102,15 @@ class TestGoodRuns(testtools.TestCase):
         self.assertEqual(Consistency.APPLICATION, outcome.consistency)
         self.assertEqual('', outcome.message)
 
+    def test_what_the_guest_did_for_an_earlier_run_is_told(self):
+        world = fakes.World()
+        run(world)
+        self.assertNotIn('lapsed', world.told)
+        world = fakes.World()
+        world.earlier = 'the client was not heard for 15 s'
+        run(world)
+        self.assertEqual({'reason': world.earlier}, world.told['lapsed'])
+
     def test_while_it_is_uploaded_the_evidence_is_deferred(self):
         world = fakes.World(images=['queued', 'saving'])
         outcome = run(world)

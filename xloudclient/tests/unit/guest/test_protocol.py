@@ -176,6 +176,17 @@ class JudgementTest(testtools.TestCase):
         self.assertTrue(talk.apply_report('other', lines))
         self.assertTrue(child.released().is_free)
 
+    def test_what_the_guest_did_for_an_earlier_run_is_told(self) -> None:
+        talk = Conversation()
+        self.assertEqual('', talk.guest_facts('').earlier)
+        stuck = 'done 2 killed 137 no'
+        for line in ('run other', 'why w\x1b', 'done 1 asked 0 yes', stuck):
+            talk.hear(f'report {line}')
+        told = 'w\\x1b; of 1 of 2 holders it is not known whether they let go'
+        self.assertEqual(told, talk.guest_facts('').earlier)
+        talk.report.remove(stuck)
+        self.assertEqual('w\\x1b', talk.guest_facts('').earlier)
+
     def test_one_that_the_report_does_not_know_never_started(self) -> None:
         talk = Conversation()
         held, unheard = talk.add('x'), talk.add('y')

@@ -32,3 +32,13 @@ class TestPlanner(testtools.TestCase):
         planner = Planner(options, mock.Mock(), cloud, 'p')
         misuse = self.assertRaises(Misuse, planner.plan, {'id': target.id})
         self.assertIn('; db\\x1b is volume-backed', str(misuse))
+
+    def test_only_a_name_that_nova_makes_longer_is_cut_shorter(self):
+        cloud = mock.Mock()
+        cloud.images.has_name.return_value = False
+        planner = Planner(None, mock.Mock(), cloud, 'p')
+        planner.wanted.name = '{server}'
+        for kind, length in ((Kind.IMAGE, 255), (Kind.VOLUME, 242)):
+            plan = fakes.plan(name='x' * 300, kind=kind, volumes=('a', 'b'))
+            name = planner._name(plan.target, 'run')
+            self.assertEqual(length, len(name), kind)

@@ -53,6 +53,16 @@ class TestNumber(testtools.TestCase):
         self.assertIn('--quiesce: a freeze hook holds at most 5', str(misuse))
 
 
+class TestAddress(testtools.TestCase):
+    def test_what_is_no_host_is_a_mistake_of_the_user(self):
+        for host in ('not a host', '-oProxyCommand=x', 'fe80::1%eth0'):
+            options = types.SimpleNamespace(
+                name=None, servers=['db'], group=False, ssh_host=host
+            )
+            misuse = self.assertRaises(Misuse, Wanted.of, options)
+            self.assertIn(f'--ssh-host {host!r}', str(misuse))
+
+
 class TestMetadata(testtools.TestCase):
     """What a server's metadata asks for is no word of the user's."""
 
