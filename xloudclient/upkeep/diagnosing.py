@@ -35,7 +35,7 @@ from xloudclient.cloud.members import Members
 from xloudclient.cloud.project import OpenStack
 from xloudclient.consistency.checks.cloud import AGENT, REQUIRED, is_yes
 from xloudclient.consistency.checks.finding import Finding, Result
-from xloudclient.consistency.checks.quota import needs_of
+from xloudclient.consistency.checks.quota import OF_IMAGES, needs_of
 from xloudclient.consistency.errors import Failure
 from xloudclient.consistency.text import printable
 from xloudclient.local import runs
@@ -191,17 +191,19 @@ class Diagnosing:
 
     def _quotas(self, found: Mapping[str, Any]) -> Iterator[Quota]:
         """Yield the quotas that a snapshot with all volumes counts for."""
+        quotas = self.cloud.quotas
         volumes = [
             self.cloud.volumes.details(one.id)
             for one in self.cloud.servers.attached(found)
         ]
-        if volumes:
-            allowances = self.cloud.quotas.volumes(found['tenant_id'])
-            for name in ('snapshots', 'gigabytes'):
+        for needs, ask in (
+            (OF_IMAGES if found['image'] else {}, quotas.images),
+            (needs_of(volumes), lambda: quotas.volumes(found['tenant_id'])),
+        ):
+            allowances = ask() if needs else {}
+            for name, needed in needs.items():
                 if name in allowances:
-                    yield Quota(
-                        name, allowances[name], needs_of(volumes)[name]
-                    )
+                    yield Quota(name, allowances[name], needed)
 
     def _vanished(self, image_id: str) -> Iterator[Finding]:
         """Say what is known of an image that is not there."""

@@ -97,7 +97,8 @@ class DeadRun:
 class Quota:
     """What the next snapshot would use up.
 
-    :param name: as ``openstack quota set`` has it
+    :param name: as Cinder has it (``gigabytes_<type>`` for one type), or
+        that of a limit of Glance (``image_count_total``)
     :param needed: how much one snapshot of the server takes
     """
 

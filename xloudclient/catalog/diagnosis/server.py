@@ -23,6 +23,7 @@ from xloudclient.catalog.diagnosis.facts import (
 )
 from xloudclient.catalog.snapshot import Kind, moment
 from xloudclient.consistency.checks.finding import Finding, Result
+from xloudclient.consistency.checks.quota import OF_IMAGES
 
 #: A request and what it made differ by a little in their clocks.
 SAME_SECONDS = 5.0
@@ -163,14 +164,24 @@ def _quota(facts: ServerFacts, quota: Quota) -> Finding:
     used = str(quota.allowance)
     if quota.allowance.has_room_for(quota.needed):
         return Finding(check, Result.OK, used)
-    enough = quota.allowance.used + quota.needed
     return Finding(
         check,
         Result.PROBLEM,
-        f'{used}: no room for {quota.needed} more. Delete snapshots, or have '
-        'an administrator raise it',
-        f'openstack quota set --{quota.name} {enough} {facts.project_id}',
+        f'{used}: no room for {quota.needed or "any"} more. Delete '
+        'snapshots, or have an administrator raise it',
+        _raise(facts.project_id, quota),
     )
+
+
+def _raise(project_id: str, quota: Quota) -> str:
+    """The command that shows an administrator's limit, or raises a quota."""
+    if quota.name in OF_IMAGES:
+        return f'openstack limit list --service glance --project {project_id}'
+    what, _, type_name = quota.name.partition('_')
+    of_type = ['--volume-type', type_name] if type_name else []
+    enough = str(quota.allowance.used + quota.needed)
+    words = ['quota', 'set', f'--{what}', enough, *of_type, project_id]
+    return shlex.join(['openstack', *words])
 
 
 def _orphans(facts: ServerFacts) -> Finding:

@@ -48,6 +48,8 @@ _AT_UPLOAD = {
     'image_size_total': 'MiB of images',
     'image_count_uploading': 'uploads under way',
 }
+#: How much of Glance's limits an image-backed snapshot needs.
+OF_IMAGES = {'image_count_total': 1, **dict.fromkeys(_AT_UPLOAD, 0)}
 
 
 def images(plan: Plan, allowances: Mapping[str, Allowance]) -> Finding:
@@ -109,7 +111,7 @@ def needs_of(details: Iterable[VolumeDetails]) -> dict[str, int]:
     """Tell how much of each quota is needed."""
     needs: collections.Counter[str] = collections.Counter()
     for one in details:
-        for suffix in {'', f'_{one.type_name}' if one.type_name else ''}:
+        for suffix in ('', f'_{one.type_name}') if one.type_name else ('',):
             needs[f'snapshots{suffix}'] += 1
             needs[f'gigabytes{suffix}'] += one.gigabytes
     return dict(needs)

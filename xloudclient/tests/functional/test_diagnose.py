@@ -186,6 +186,15 @@ class TestDiagnose(test_catalog.CatalogTestCase):
         self.cure(row, user='admin')
         self.diagnose(server.id, expect=0)
 
+    def test_a_quota_of_images(self):
+        server = self.place.server()
+        self.diagnose(server.id, expect=0)
+        self.cloud.limit_images(image_count_total=0)
+        row = self.assertProblem('quota of image_count_total', server.id)
+        self.cure(row, user='admin')
+        self.cloud.reset()
+        self.diagnose(server.id, expect=0)
+
     def test_an_agent_that_is_needed_and_not_there(self):
         image = self.place.image(os_require_quiesce='yes')
         server = self.place.server(image=image)

@@ -246,6 +246,14 @@ class TestServer(testtools.TestCase):
                 Quota('gigabytes', Allowance(0, 0), 1),
                 'quota set --gigabytes 1 p',
             ),
+            (
+                Quota('gigabytes_fast disks', Allowance(5, 5), 2),
+                "quota set --gigabytes 7 --volume-type 'fast disks' p",
+            ),
+            (
+                Quota('image_size_total', Allowance(10, 9), 0),
+                'limit list --service glance --project p',
+            ),
         ):
             self.assertProblem(
                 f'openstack {cure}', self.found(quotas=(quota,))
