@@ -55,7 +55,7 @@ from xloudclient.local.signals import Interruption, interruptible, join
 from xloudclient.local.turns import Turns
 from xloudclient.planning import freeze_hooks, planner, profiled, steps
 from xloudclient.planning.checking import Checker
-from xloudclient.planning.looking import Patience
+from xloudclient.planning.patience import Patience
 from xloudclient.planning.wanted import Options, Wanted
 from xloudclient.recovery import Recovered, Recovery
 

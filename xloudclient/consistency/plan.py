@@ -161,6 +161,11 @@ class Quiescer:
     stops_writes: bool = True
 
     @property
+    def can_be_examined(self) -> bool:
+        """Whether it can be asked before it holds; a user's own is not."""
+        return bool(self.script) and self.gives is not None
+
+    @property
     def word(self) -> str:
         """The value of ``--quiesce`` that asks for it."""
         files = ((one.option, one.path) for one in self.companions)

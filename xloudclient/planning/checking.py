@@ -38,7 +38,8 @@ from xloudclient.consistency.plan import Plan
 from xloudclient.consistency.ports import Clock
 from xloudclient.local import runs
 from xloudclient.local.journal_files import room
-from xloudclient.planning.looking import Looking, Patience
+from xloudclient.planning.looking import Looking
+from xloudclient.planning.patience import Patience
 from xloudclient.planning.planner import Prepared
 
 

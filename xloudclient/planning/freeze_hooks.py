@@ -39,12 +39,10 @@ from xloudclient.consistency.freeze_hook import (
     why_unused,
 )
 from xloudclient.consistency.plan import Kind, Plan, Quiescer, Target
-from xloudclient.consistency.run import CONNECT_SECONDS, PROBE_SECONDS
-from xloudclient.consistency.taking import CALL_SECONDS
 from xloudclient.consistency.text import printable
 from xloudclient.guest import freeze_hook
 from xloudclient.guest.look import Look
-from xloudclient.planning.looking import Patience
+from xloudclient.planning.patience import Patience, PatientLook
 from xloudclient.planning.planner import Planner
 from xloudclient.planning.wanted import catalogue
 
@@ -155,11 +153,7 @@ class FreezeHooks:
         guest = self.planner.way_to(target, server)
         look = Look(guest)
         with contextlib.closing(look):
-            facts = self.patience.ask_guest(
-                lambda: look.open(CONNECT_SECONDS),
-                CONNECT_SECONDS + 1,
-                "can't reach the guest",
-            )
+            facts = PatientLook(look, self.patience).open()
             plan = Plan(target, '', '', address=guest.address)
             fitness.check_identity(plan, facts)
             if facts.is_taken and self.verb != 'list':
@@ -169,10 +163,11 @@ class FreezeHooks:
             return self._do(look, target)
 
     def _do(self, look: Look, target: Target) -> FreezeHook:
+        patient = PatientLook(look, self.patience)
         if self.verb == 'install':
-            chosen = self._chosen(look)
+            chosen = self._chosen(patient)
             for one in chosen:
-                self._examine(look, one)
+                self._examine(patient, one)
             max_freeze = self.planner.options.max_freeze
             return self._change(
                 lambda: look.install_freeze_hook(
@@ -184,9 +179,9 @@ class FreezeHooks:
             return self._change(
                 lambda: look.remove_freeze_hook(SETUP_SECONDS), target
             )
-        return self.patience.ask_guest(lambda: look.freeze_hook(PROBE_SECONDS))
+        return patient.freeze_hook()
 
-    def _chosen(self, look: Look) -> tuple[Quiescer, ...]:
+    def _chosen(self, look: PatientLook) -> tuple[Quiescer, ...]:
         """What the hook is to hold: as asked, or what runs now.
 
         :raises NotQuiesced: it can't hold what runs
@@ -194,8 +189,7 @@ class FreezeHooks:
         wanted = self.planner.wanted
         if not wanted.is_auto:
             return wanted.quiescers
-        found = self.patience.ask_guest(lambda: look.probe(PROBE_SECONDS))
-        databases = auto.find(found, catalogue())
+        databases = auto.find(look.probe(), catalogue())
         auto.check_number(databases, freeze_hook.MOST)
         return tuple(
             dataclasses.replace(
@@ -207,20 +201,15 @@ class FreezeHooks:
             for one in databases
         )
 
-    def _examine(self, look: Look, quiescer: Quiescer) -> None:
+    def _examine(self, look: PatientLook, quiescer: Quiescer) -> None:
         """Ask one whether it could hold now; a user's own is not run.
 
         :raises NotQuiesced: it could not; Busy: not now
         """
-        if not quiescer.script or quiescer.gives is None:
+        if not quiescer.can_be_examined:
             return
-        limit = self.planner.options.hook_timeout
         try:
-            self.patience.ask_guest(
-                lambda: look.examine(quiescer, limit),
-                limit + CALL_SECONDS,
-                f'{quiescer.name} was not ready',
-            )
+            look.examine(quiescer, self.planner.options.hook_timeout)
         except NotQuiesced as failure:
             raise NotQuiesced(str(failure), UNABLE) from failure
 

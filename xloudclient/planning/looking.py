@@ -17,66 +17,21 @@ It is asked in the order of a run, by the rules of a run; nothing is held.
 """
 
 import contextlib
-import dataclasses
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterator
 
 from xloudclient.consistency import auto, fitness
 from xloudclient.consistency.answers import Evidence, FreezeHook, GuestFacts
 from xloudclient.consistency.checks import guest as of_guest
 from xloudclient.consistency.checks import prediction
 from xloudclient.consistency.checks.finding import Finding, problem, warning
-from xloudclient.consistency.errors import (
-    Busy,
-    GuestLost,
-    Interrupted,
-    NotQuiesced,
-)
+from xloudclient.consistency.errors import Busy, NotQuiesced
 from xloudclient.consistency.freeze_hook import refuse
 from xloudclient.consistency.plan import Plan, Quiescer
-from xloudclient.consistency.ports import Clock
 from xloudclient.consistency.proof import Proof
-from xloudclient.consistency.run import CONNECT_SECONDS, PROBE_SECONDS
-from xloudclient.consistency.taking import CALL_SECONDS
 from xloudclient.guest import freeze_hook
 from xloudclient.guest.access import Access
 from xloudclient.guest.look import Look
-
-T = TypeVar('T')
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Patience:
-    """Waits for calls that may hang, but only so long."""
-
-    clock: Clock
-
-    def ask(self, call: Callable[[], T], seconds: float = CALL_SECONDS) -> T:
-        """Make a call that may hang.
-
-        :raises Interrupted: a signal came; TimeoutError: it hung
-        """
-        try:
-            return self.clock.bounded(call, seconds)
-        except TimeoutError:
-            if number := self.clock.interrupted:
-                raise Interrupted('interrupted', number) from None
-            raise
-
-    def ask_guest(
-        self,
-        call: Callable[[], T],
-        seconds: float = CALL_SECONDS,
-        failed: str = "can't look into the guest",
-    ) -> T:
-        """Ask a guest what changes nothing in it.
-
-        :raises NotQuiesced: there is no answer; Interrupted: a signal came
-        """
-        try:
-            return self.ask(call, seconds)
-        except (GuestLost, TimeoutError) as error:
-            raise NotQuiesced(f'{failed}: {error}') from error
+from xloudclient.planning.patience import Patience, PatientLook
 
 
 class Looking:
@@ -109,25 +64,19 @@ class Looking:
             yield self._hold()
             return
         look = Look(guest, self.plan.run_id)
+        patient = PatientLook(look, self.patience)
         with contextlib.closing(look):
             try:
-                self.facts = self._open(look)
+                self.facts = patient.open()
                 fitness.check_identity(self.plan, self.facts)
             except NotQuiesced as failure:
                 yield problem('login', failure)
                 return
             yield from of_guest.login(self.plan, self.facts)
             if not self.facts.is_taken:
-                yield from self._holders(look)
+                yield from self._holders(patient)
 
-    def _open(self, look: Look) -> GuestFacts:
-        return self.patience.ask_guest(
-            lambda: look.open(CONNECT_SECONDS),
-            CONNECT_SECONDS + 1,
-            "can't reach the guest",
-        )
-
-    def _holders(self, look: Look) -> Iterator[Finding]:
+    def _holders(self, look: PatientLook) -> Iterator[Finding]:
         check = 'fsfreeze'
         try:
             hook = self._hook = self._freeze_hook(look)
@@ -138,7 +87,7 @@ class Looking:
                 self.plan = auto.by_agent(self.plan, hook)
             elif self.plan.is_auto:
                 check = 'auto'
-                found = self._probe(look)
+                found = look.probe()
                 self.plan = auto.resolve(self.plan, found, self.facts, hook)
                 yield of_guest.found(self.plan)
             fitness.check_freeze(self.plan, self.facts)
@@ -155,22 +104,21 @@ class Looking:
             return (freeze_hook.watch(), *hook.quiescers)
         return self.plan.quiescers
 
-    def _freeze_hook(self, look: Look) -> FreezeHook:
+    def _freeze_hook(self, look: PatientLook) -> FreezeHook:
         if not self.plan.target.state.is_writing:
             return FreezeHook()
-        return self.patience.ask_guest(lambda: look.freeze_hook(PROBE_SECONDS))
+        return look.freeze_hook()
 
-    def _probe(self, look: Look) -> Mapping[str, Any]:
-        return self.patience.ask_guest(lambda: look.probe(PROBE_SECONDS))
-
-    def _holder(self, look: Look, quiescer: Quiescer) -> Iterator[Finding]:
+    def _holder(
+        self, look: PatientLook, quiescer: Quiescer
+    ) -> Iterator[Finding]:
         """Ask one; ``--on-error continue`` goes on as a run would."""
-        if not quiescer.script or quiescer.gives is None:
+        if not quiescer.can_be_examined:
             self._seen.append((quiescer, Evidence()))
             yield of_guest.unasked(quiescer)
             return
         try:
-            evidence = self._examine(look, quiescer)
+            evidence = look.examine(quiescer, self.plan.budget.hook)
         except NotQuiesced as failure:
             if not self.plan.continue_on_error:
                 yield problem(quiescer.name, failure)
@@ -182,14 +130,6 @@ class Looking:
         else:
             self._seen.append((quiescer, evidence))
             yield from of_guest.quiescer(quiescer, evidence)
-
-    def _examine(self, look: Look, quiescer: Quiescer) -> Evidence:
-        limit = self.plan.budget.hook
-        return self.patience.ask_guest(
-            lambda: look.examine(quiescer, limit),
-            limit + CALL_SECONDS,
-            f'{quiescer.name} was not ready',
-        )
 
     def _hold(self) -> Finding:
         return prediction.hold(

@@ -19,7 +19,7 @@ import testtools
 from xloudclient.consistency.answers import FreezeHook, GuestFacts
 from xloudclient.consistency.errors import ExitCode
 from xloudclient.planning import freeze_hooks
-from xloudclient.planning.looking import Patience
+from xloudclient.planning.patience import Patience
 from xloudclient.tests.fakes import world as fakes
 
 
