@@ -61,8 +61,30 @@ _xloud_profiles() {
     done
 }
 
+# The options of our commands that have no value: what follows is none of it.
+_xloud_flags=' -4 -6 --all-projects --auto-approve --auto-network --convert
+ --data-volumes --delete-on-termination --discard-lower --dry-run --fit-width
+ --group --hidden --include-foreign --long --no-config-drive --no-data-volumes
+ --no-network --no-security-group --no-source-defaults --noindent --print-empty
+ --private --protected --public --rehearse --shared --sort-ascending
+ --sort-descending --source-defaults --trust-metadata --use-config-drive --wait '
+_xloud_flags=${_xloud_flags//$'\n'/}
+
+# _xloud_things: the names that a command is about.
+_xloud_things() {
+    case $command in
+    server_snapshot_recover | snapshot_list) ;;
+    server_snapshot_* | snapshot_prune) _xloud_names server ;;
+    snapshot_diagnose)
+        _xloud_names server
+        _xloud_names snapshot
+        ;;
+    snapshot_*) _xloud_names snapshot ;;
+    esac
+}
+
 # _xloud_values: what may stand where the command line has no command and no
-# option; nothing where a file may.
+# option; nothing where a file may, or a value that nobody knows.
 _xloud_values() {
     case $before in
     --profile) _xloud_profiles ;;
@@ -75,20 +97,10 @@ _xloud_values() {
         ;;
     --on-error) printf '%s\n' fail continue ;;
     --server) _xloud_names server ;;
-    --hook | --pre-hook | --post-hook | --guest-hook | --guest-pre-hook) ;;
-    --guest-post-hook | --identity | --events | --file) ;;
-    *)
-        case $command in
-        server_snapshot_recover) ;;
-        server_snapshot_* | snapshot_prune) _xloud_names server ;;
-        snapshot_diagnose)
-            _xloud_names server
-            _xloud_names snapshot
-            ;;
-        snapshot_list) ;;
-        snapshot_*) _xloud_names snapshot ;;
-        esac
+    -*)
+        case $_xloud_flags in *" $before "*) _xloud_things ;; esac
         ;;
+    *) _xloud_things ;;
     esac
 }
 

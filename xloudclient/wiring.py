@@ -13,7 +13,7 @@
 
 """The composition root: options and a connection become runs in a world.
 
-The only module that knows every room. The main thread takes the signals and
+It knows every room that a run needs. The main thread takes the signals and
 waits; each server's run has a thread of its own, so that one that hangs keeps
 no other from its release.
 """

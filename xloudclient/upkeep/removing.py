@@ -123,22 +123,19 @@ class Removing:
         parts, kept = self.belonging.parts(snapshot)
         for part in parts:
             self._refuse_part(snapshot, part)
-        if snapshot.kind is Kind.VOLUME:
-            self._remove_parts(snapshot.id, parts, is_whole=True)
-            try:
-                self._remove_image(snapshot)
-            except Failure as error:
-                if not parts:
-                    raise
-                raise DeletedInPart(snapshot.id, str(error)) from error
-        else:
+        is_image = snapshot.kind is not Kind.VOLUME
+        if is_image:
             is_begun = self._remove_disk_images(snapshot)
-            try:
-                self._remove_image(snapshot)
-            except Failure as error:
-                if not is_begun:
-                    raise
-                raise DeletedInPart(snapshot.id, str(error)) from error
+        else:
+            self._remove_parts(snapshot.id, parts, is_whole=True)
+            is_begun = bool(parts)
+        try:
+            self._remove_image(snapshot)
+        except Failure as error:
+            if not is_begun:
+                raise
+            raise DeletedInPart(snapshot.id, str(error)) from error
+        if is_image:
             self._remove_parts(snapshot.id, parts, is_whole=False)
         return kept
 

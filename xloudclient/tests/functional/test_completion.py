@@ -21,11 +21,13 @@ import select
 import subprocess
 import sys
 import time
+from unittest import mock
 
 import fixtures
 import testtools
 
 from xloudclient.tests.functional import base
+from xloudclient.tests.unit.commands import test_base
 
 SCRIPT = pathlib.Path(__file__).parents[3] / 'share/completion.sh'
 
@@ -117,6 +119,8 @@ class TestBash(CompletionTestCase):
         for line, expected in (
             ('server snapshot consistent w', ['web-1', 'web-2']),
             ('server snapshot consistent --wait web-2', ['web-2']),
+            ('server snapshot consistent --max-freeze w', []),
+            ('server snapshot consistent --hook-env w', []),
             ('server snapshot hook i', ['install']),
             ('server snapshot hook install w', ['web-1', 'web-2']),
             ('server snapshot hook install --quiesce ag', ['agent']),
@@ -129,6 +133,22 @@ class TestBash(CompletionTestCase):
             ('server snapshot consistent --quiesce f', ['fsfreeze']),
         ):
             self.assertEqual(expected, self.complete(*line.split()), line)
+
+    def test_it_knows_which_options_have_no_value(self):
+        flags = {
+            word
+            for _words, command in test_base.commands()
+            for action in command(mock.Mock(), None).get_parser('x')._actions
+            if action.nargs == 0
+            for word in action.option_strings
+        }
+        told = subprocess.run(
+            ['bash', '-c', '. "$0"; echo "$_xloud_flags"', SCRIPT],
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+        self.assertEqual(flags - {'-h', '--help'}, set(told.stdout.split()))
 
     def test_names_are_other_peoples(self):
         [named] = self.complete('server', 'snapshot', 'consistent', '\\$')
