@@ -117,16 +117,7 @@ class Wired:
         group = self._group()
         insist = self._progress.insist
         with self._progress, interruptible(insist) as interruption:
-            threads = [
-                threading.Thread(
-                    target=self._run_one,
-                    args=(one, turns, group, interruption),
-                )
-                for one in self._prepared
-            ]
-            for thread in threads:
-                thread.start()
-            join(threads)
+            join(list(self._start(turns, group, interruption)))
         forget_groups(runs_folder(os.environ))
         return [self._outcomes[one.plan.target.id] for one in self._prepared]
 
@@ -134,6 +125,23 @@ class Wired:
         if self._options.group:
             return Rendezvous(len(self._prepared))
         return Alone()
+
+    def _start(
+        self, turns: Turns, group: Group, interruption: Interruption
+    ) -> Iterator[threading.Thread]:
+        """Start the runs; one that can't be costs no other its outcome."""
+        for one in self._prepared:
+            thread = threading.Thread(
+                target=self._run_one, args=(one, turns, group, interruption)
+            )
+            try:
+                thread.start()
+            except RuntimeError as error:
+                self._outcomes[one.plan.target.id] = _not_begun(
+                    one.plan, Failure(str(error)), group
+                )
+            else:
+                yield thread
 
     def _run_one(
         self,

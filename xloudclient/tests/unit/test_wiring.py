@@ -10,12 +10,20 @@
 #  License for the specific language governing permissions and limitations
 #  under the License.
 
+import dataclasses
+import threading
+import types
+from unittest import mock
+
 import testtools
 
 from xloudclient import wiring
+from xloudclient.consistency.errors import ExitCode
+from xloudclient.consistency.outcome import Outcome, Status
 from xloudclient.consistency.plan import Budget
 from xloudclient.guest.access import Access
 from xloudclient.guest.session import GRACE_SECONDS
+from xloudclient.local.progress import Progress
 from xloudclient.planning.planner import Prepared
 from xloudclient.tests.fakes import world as fakes
 
@@ -26,3 +34,36 @@ class TestGuest(testtools.TestCase):
             plan = fakes.plan(budget=Budget(hook=hook))
             guest = wiring._guest(Prepared(plan, Access('10.0.0.5')))
             self.assertEqual(grace, guest._grace)
+
+
+class TestRuns(testtools.TestCase):
+    def test_one_that_cant_be_started_costs_no_other_its_outcome(self):
+        prepared = [Prepared(self.plan(name)) for name in ('a', 'b', 'c')]
+        options = types.SimpleNamespace(concurrency=8, group=False)
+        wired = wiring.Wired(prepared, None, None, options, Progress(0))
+        wired._execute = lambda one, *_: Outcome(
+            one.plan, Status.FAILED, ExitCode.RELEASE_FAILED
+        )
+        start = threading.Thread.start
+
+        def refuse(thread):
+            if prepared[1] in thread._args:
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        with mock.patch('threading.Thread.start', refuse):
+            outcomes = wired.run()
+        self.assertEqual(
+            [
+                ExitCode.RELEASE_FAILED,
+                ExitCode.FAILED,
+                ExitCode.RELEASE_FAILED,
+            ],
+            [one.exit_code for one in outcomes],
+        )
+        self.assertIn("can't start new thread", outcomes[1].message)
+
+    def plan(self, name):
+        plan = fakes.plan(name=name)
+        target = dataclasses.replace(plan.target, id=name, host_id=name)
+        return dataclasses.replace(plan, target=target)
