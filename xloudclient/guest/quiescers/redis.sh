@@ -11,14 +11,18 @@
 #   save_timeout   seconds that each BGSAVE may take (20); writers wait for that under the pause
 #
 # Needs 6.2 or newer. Redis ends a pause by itself, so it is asked for 10 s at a time, by another process that renews it.
+# There is one pause for all who ask for one, so one that somebody else asked for is not shared: our release would end it.
+# An account that may not call EVALSHA can't see it, and nobody can see one that is asked for during the hold.
+#
 # Without an append-only file, the disk has only what was saved: a first BGSAVE while clients may still write shows that
 # it can be done in time, a second one under the pause saves the rest. With one, what Redis would soon save on its own
 # account is saved first: it logs each save, and a log on a frozen file system hangs all of Redis.
 #
 # What proves the pause: the server is the same and still a primary; it ran no command that writes, and no key expired or
-# was evicted, since the pause began (INFO counts the calls of each command, ACL CAT tells which write); and neither its
-# count of changes nor its replication offset moved. A save sets the count of changes to zero. One that Redis made on its
-# own account is told apart by the calls; where an account may not ask ACL CAT, any save during the hold is a failure.
+# was evicted, since the pause began (INFO counts the calls of each command, ACL CAT tells which write); and its count of
+# changes did not move. A save sets that to zero. One that Redis made on its own account is told apart by the calls; where
+# an account may not ask ACL CAT, any save during the hold is a failure, and so is anything that replicas are told, such as
+# the primary's PING, each 10 s: with ACL CAT the replication offset is evidence only.
 . "${0%/*}/common.sh"
 socket='' port='' pid='' user='' password_file='' save_timeout=20
 options 'socket port pid user password_file save_timeout' "$@"
@@ -67,6 +71,7 @@ examine() {
     RUN_ID=$run_id
     [ -z "$pid" ] || [ "$process_id" = "$pid" ] || fail "the Redis that answers is process ${process_id:-unknown}, not $pid"
     case $redis_version in [0-5].* | 6.[01].*) fail "Redis $redis_version can't be paused (6.2 or newer can)" ;; esac
+    refuse_another_pause
     find_data
     json "$redis_version"
     READY="{\"gives\": \"application\", \"data\": [$DATA], \"version\": $JSON, \"append_only\": $append_only}"
@@ -88,6 +93,7 @@ prepare() {
 }
 
 quiesce() {
+    refuse_another_pause
     pause
     count_writes || fail "$REASON"
     WRITES=$writes
@@ -162,6 +168,14 @@ END
     fi
 }
 RETURN=$(printf '\r')
+
+# A pause holds this back as if it wrote, and it can find no script: a digest has 40 characters.
+refuse_another_pause() {
+    redis EVALSHA none 0
+    case $ANSWER in
+    'no answer'*) fail "Redis lets nobody write: it seems that somebody else has paused it" 75 ;;
+    esac
+}
 
 find_data() {
     redis CONFIG GET dir
@@ -269,19 +283,15 @@ verify() {
         REASON="Redis became a replica under the pause"
         return 1
     fi
-    if [ "$writes" != "$WRITES" ]; then
-        REASON="Redis was written to under the pause: $POSITION, now $now"
-        return 1
-    fi
-    if [ -z "$WRITERS" ] && [ "$rdb_last_save_time" != "$SAVED" ]; then
-        REASON="Redis was written to or saved under the pause: $POSITION, now $now"
+    if [ -z "$WRITERS" ] && [ "$rdb_last_save_time $master_repl_offset" != "$SAVED $OFFSET" ]; then
+        REASON="Redis was written to or saved, or told its replicas something, under the pause: $POSITION, now $now"
         return 1
     fi
     # A save leaves in the count of changes only those that came after it was begun, and here none came after the pause.
     if [ "$rdb_last_save_time" != "$SAVED" ] && [ "$rdb_changes_since_last_save" -le "$CHANGES" ]; then
         rdb_changes_since_last_save=$CHANGES
     fi
-    if [ "$master_repl_offset" != "$OFFSET" ] || [ "$rdb_changes_since_last_save" != "$CHANGES" ]; then
+    if [ "$writes" != "$WRITES" ] || [ "$rdb_changes_since_last_save" != "$CHANGES" ]; then
         REASON="Redis was written to under the pause: $POSITION, now $now"
         return 1
     fi

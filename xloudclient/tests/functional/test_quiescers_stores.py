@@ -15,6 +15,7 @@
 import os
 import re
 import signal
+import socket
 import time
 
 from xloudclient.tests.functional import quiescer_hook, quiescer_servers
@@ -209,10 +210,32 @@ class RedisTestCase(quiescer_hook.HookTestCase):
 
     def setUp(self):
         super().setUp()
-        self.server = quiescer_servers.shared(
-            self, quiescer_servers.Redis, *self.server_options
+        self.use(
+            quiescer_servers.shared(
+                self, quiescer_servers.Redis, *self.server_options
+            )
         )
-        self.option = f'socket={self.server.socket}'
+
+    def use(self, server):
+        self.server = server
+        self.option = f'socket={server.socket}'
+
+    def start(self, *options):
+        """Start a server that is this test's own."""
+        server = quiescer_servers.Redis(*options)
+        self.addCleanup(server.remove)
+        return server
+
+    def told(self, name):
+        """What INFO says."""
+        said = self.server.ask('INFO all')
+        return re.search(rf'^{name}:([^\r\n]*)', said, re.MULTILINE)[1]
+
+    def await_told(self, name, value):
+        self.assertTrue(
+            quiescer_hook.wait_for(lambda: self.told(name) == value),
+            f'not {name}:{value}',
+        )
 
     def held(self, **rest):
         hook = self.hook(self.option, **rest)
@@ -232,6 +255,8 @@ class RedisTestCase(quiescer_hook.HookTestCase):
 
 
 class TestRedis(RedisTestCase):
+    server_options = ('--save', '86400 1000000')
+
     def test_prepared_it_holds_nothing_until_it_is_told_to(self):
         self.assert_prepares(self.option)
 
@@ -401,6 +426,66 @@ class TestRedis(RedisTestCase):
         hook.ready()
         return hook
 
+    def test_a_pause_of_somebody_else_is_not_lifted(self):
+        for verb in ('hold', 'prepare'):
+            with self.subTest(verb=verb):
+                hook = None
+                if verb == 'prepare':
+                    hook = self.hook(self.option, verb=verb)
+                    hook.prepared()
+                self.server.ask('CLIENT PAUSE 60000 WRITE')
+                if hook:
+                    hook.tell('hold')
+                else:
+                    hook = self.hook(self.option)
+                self.assert_refused(hook, 75, 'somebody else has paused it')
+                writer = self.blocked_write()
+                self.server.ask('CLIENT UNPAUSE')
+                self.assert_writes(writer)
+
+
+class TestRedisWithAReplica(RedisTestCase):
+    server_options = ('--appendonly', 'yes')
+
+    def setUp(self):
+        super().setUp()
+        with socket.create_server(('127.0.0.1', 0)) as probe:
+            port = str(probe.getsockname()[1])
+        self.use(
+            self.start(
+                *('--appendonly', 'yes', '--port', port),
+                *('--repl-ping-replica-period', '1'),
+                *('--repl-diskless-sync-delay', '0'),
+            )
+        )
+        self.replica = self.start('--replicaof', '127.0.0.1', port)
+        self.assertTrue(
+            quiescer_hook.wait_for(
+                lambda: 'state=online' in self.server.ask('INFO replication')
+            )
+        )
+
+    def await_offset(self):
+        before = self.told('master_repl_offset')
+        self.assertTrue(
+            quiescer_hook.wait_for(
+                lambda: self.told('master_repl_offset') != before
+            )
+        )
+
+    def test_what_the_primary_itself_tells_it_is_no_write(self):
+        hook = self.held()
+        self.await_offset()
+        held = hook.verify()
+        self.assertNotEqual(held['position'], held['position_now'])
+        self.assertEqual(0, hook.release())
+
+    def test_it_is_taken_for_one_where_calls_are_not_known(self):
+        text = quiescer_hook.quiescers.script('redis')
+        hook = self.held(text=text.replace('ACL CAT write', 'ACL CAT none'))
+        self.await_offset()
+        self.assert_fails_verify(hook, 'or told its replicas something')
+
 
 class TestRedisWithAppendOnlyFile(RedisTestCase):
     server_options = ('--appendonly', 'yes')
@@ -434,24 +519,14 @@ class TestRedisWithAppendOnlyFile(RedisTestCase):
         self.server.ask(self.server.writing)
         self.server.ask('SET another key')
         hook = self.hook(self.option, 'save_timeout=1')
-        self.await_saving('1')
+        self.await_told('rdb_bgsave_in_progress', '1')
         # of this one the save knows nothing
         self.server.ask(self.server.writing)
         hook.ready()
-        self.assertIn(self.saving('1'), self.server.query('INFO').stdout)
-        self.await_saving('0')
+        self.assertEqual('1', self.told('rdb_bgsave_in_progress'))
+        self.await_told('rdb_bgsave_in_progress', '0')
         hook.verify()
         self.assertEqual(0, hook.release())
-
-    def saving(self, number):
-        return f'rdb_bgsave_in_progress:{number}'
-
-    def await_saving(self, number):
-        for _ in range(200):
-            if self.saving(number) in self.server.query('INFO').stdout:
-                return
-            time.sleep(0.05)
-        self.fail(f'not {self.saving(number)}')
 
     def test_what_redis_would_save_soon_is_saved_before(self):
         self.addCleanup(self.server.ask, 'CONFIG SET save ""')
@@ -467,9 +542,8 @@ class TestRedisWithAppendOnlyFile(RedisTestCase):
                     self.server.ask(f'CONFIG SET save "{points}"')
                     self.server.ask(self.server.writing)
                     hook = self.held(shell=shell)
-                    said = self.server.query('INFO persistence').stdout
-                    unsaved = 'rdb_changes_since_last_save:0' not in said
-                    self.assertEqual(is_saved, not unsaved)
+                    unsaved = self.told('rdb_changes_since_last_save')
+                    self.assertEqual(is_saved, unsaved == '0')
                     hook.verify()
                     self.assertEqual(0, hook.release())
                     self.assertEqual('', hook.errors())
@@ -482,7 +556,7 @@ class TestRedisWithPassword(quiescer_hook.HookTestCase):
     def test_the_password_comes_from_a_file(self):
         if missing := quiescer_servers.Redis.missing():
             self.fail(f'{missing} is not installed: see tools/prepare')
-        server = quiescer_servers.Redis()
+        server = quiescer_servers.Redis('--appendonly', 'yes')
         self.addCleanup(server.remove)
         server.ask('CONFIG SET requirepass secret')
         self.assert_refused(self.hook(f'socket={server.socket}'), 1, 'NOAUTH')
