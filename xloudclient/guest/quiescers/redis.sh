@@ -16,7 +16,11 @@
 #
 # Without an append-only file, the disk has only what was saved: a first BGSAVE while clients may still write shows that
 # it can be done in time, a second one under the pause saves the rest. With one, what Redis would soon save on its own
-# account is saved first: it logs each save, and a log on a frozen file system hangs all of Redis.
+# account is saved first: it logs each save, and a log on a frozen file system hangs all of Redis. A Redis that was told
+# to save nothing, and has no dump, is not made to: its next start would find the dump, and keys that were deleted since.
+#
+# A save that fails makes Redis refuse all writes where it has save points (stop-writes-on-bgsave-error). So there none is
+# begun without room for all that is in memory; one that has failed all the same by the end is exit code 6.
 #
 # What proves the pause: the server is the same and still a primary; it ran no command that writes, and no key expired or
 # was evicted, since the pause began (INFO counts the calls of each command, ACL CAT tells which write); and its count of
@@ -32,8 +36,8 @@ whole save_timeout "$save_timeout"
 # What of INFO matters here.
 NUMBERS="run_id process_id role loading redis_version master_repl_offset aof_enabled aof_buffer_length \
 rdb_changes_since_last_save rdb_bgsave_in_progress rdb_last_save_time rdb_last_bgsave_status \
-aof_last_write_status aof_rewrite_in_progress aof_rewrite_scheduled rdb_last_bgsave_time_sec"
-CLIENT=redis-cli WRITERS='' WRITES='' RUN_ID='' POSITION='' PAUSED=''
+aof_last_write_status aof_rewrite_in_progress aof_rewrite_scheduled rdb_last_bgsave_time_sec used_memory"
+CLIENT=redis-cli WRITERS='' WRITES='' RUN_ID='' APPENDS='' POSITION='' PAUSED='' SAVES=yes RISKS='' gives=application
 # Seconds: a hold is seldom longer.
 SOON=60
 
@@ -68,13 +72,15 @@ examine() {
     info || fail "$REASON"
     [ "$loading" = 0 ] || fail "Redis is still loading its data" 75
     [ "$role" = master ] || fail "this Redis is a replica: what it gets from its primary can't be paused"
-    RUN_ID=$run_id
     [ -z "$pid" ] || [ "$process_id" = "$pid" ] || fail "the Redis that answers is process ${process_id:-unknown}, not $pid"
     case $redis_version in [0-5].* | 6.[01].*) fail "Redis $redis_version can't be paused (6.2 or newer can)" ;; esac
     refuse_another_pause
     find_data
+    look_at_saving
+    append_only=false
+    [ "$APPENDS" != 1 ] || append_only=true
     json "$redis_version"
-    READY="{\"gives\": \"application\", \"data\": [$DATA], \"version\": $JSON, \"append_only\": $append_only}"
+    READY="{\"gives\": \"$gives\", \"data\": [$DATA], \"version\": $JSON, \"append_only\": $append_only$LESS}"
 }
 
 prepare() {
@@ -82,9 +88,9 @@ prepare() {
     case $NEWLINE$ANSWER$NEWLINE in
     *"${NEWLINE}set$NEWLINE"*) WRITERS=$ANSWER ;;
     esac
-    if [ "$aof_enabled" = 1 ]; then
+    if [ "$APPENDS" = 1 ]; then
         save_what_is_due
-    else
+    elif [ -n "$SAVES" ]; then
         save
     fi
     # Most of it while clients may still write.
@@ -97,13 +103,11 @@ quiesce() {
     pause
     count_writes || fail "$REASON"
     WRITES=$writes
-    if [ "$aof_enabled" = 1 ]; then
+    if [ "$APPENDS" = 1 ]; then
         append
-    elif [ "$rdb_changes_since_last_save" != 0 ] || [ "$rdb_bgsave_in_progress" != 0 ]; then
-        save
-    fi
-    if [ "$aof_enabled" != 1 ] && [ "$rdb_changes_since_last_save" != 0 ]; then
-        fail "Redis changed under the pause"
+    elif [ -n "$SAVES" ]; then
+        [ "$rdb_changes_since_last_save$rdb_bgsave_in_progress" = 00 ] || save
+        [ "$rdb_changes_since_last_save" = 0 ] || fail "Redis changed under the pause"
     fi
     CHANGES=$rdb_changes_since_last_save SAVED=$rdb_last_save_time OFFSET=$master_repl_offset
     POSITION="run $RUN_ID offset $OFFSET saved $SAVED changes $CHANGES"
@@ -144,8 +148,7 @@ info() {
 read_info() {
     run_id='' process_id='' role='' loading='' redis_version='' master_repl_offset='' aof_enabled='' aof_buffer_length=0
     rdb_changes_since_last_save='' rdb_bgsave_in_progress='' rdb_last_save_time='' rdb_last_bgsave_status=''
-    aof_last_write_status='' aof_rewrite_in_progress=0 aof_rewrite_scheduled=0 append_only=false
-    rdb_last_bgsave_time_sec=-1
+    aof_last_write_status='' aof_rewrite_in_progress=0 aof_rewrite_scheduled=0 rdb_last_bgsave_time_sec=-1 used_memory=0
     while IFS=: read -r key value; do
         case " $NUMBERS " in
         *" $key "*)
@@ -157,12 +160,12 @@ read_info() {
     done <<END
 $ANSWER
 END
-    [ "$aof_enabled" != 1 ] || append_only=true
     if [ -z "$run_id" ]; then
         REASON="Redis doesn't answer any more: $ANSWER"
         return 1
     fi
-    if [ -n "$RUN_ID" ] && [ "$run_id" != "$RUN_ID" ]; then
+    : "${RUN_ID:=$run_id}" "${APPENDS:=$aof_enabled}"
+    if [ "$run_id" != "$RUN_ID" ]; then
         REASON="Redis was restarted meanwhile: its run was $RUN_ID and is $run_id"
         return 1
     fi
@@ -177,12 +180,40 @@ refuse_another_pause() {
     esac
 }
 
+# setting NAME: sets SETTING.
+setting() {
+    redis CONFIG GET "$1"
+    case $ANSWER$NEWLINE in
+    "$1$NEWLINE"*) SETTING=${ANSWER#"$1"} SETTING=${SETTING#"$NEWLINE"} ;;
+    *) fail "Redis doesn't tell its settings (CONFIG GET $1): $ANSWER" ;;
+    esac
+}
+
 find_data() {
-    redis CONFIG GET dir
-    case $ANSWER in
-    "dir$NEWLINE"/*) data "${ANSWER#*"$NEWLINE"}" ;;
+    setting dir
+    FOLDER=$SETTING
+    case $FOLDER in
+    /*) data "$FOLDER" ;;
     *) fail "Redis doesn't tell where its data is (CONFIG GET dir): $ANSWER" ;;
     esac
+}
+
+# Sets POINTS, when Redis saves by itself; STOPS, if no client could write after a save that failed; and SAVES, if we may.
+look_at_saving() {
+    setting stop-writes-on-bgsave-error
+    STOPS=${SETTING#no}
+    setting save
+    POINTS=$SETTING
+    [ -n "$POINTS" ] || STOPS=''
+    if [ "$APPENDS" = 1 ]; then
+        return
+    fi
+    setting dbfilename
+    if [ -z "$POINTS" ] && [ ! -e "$FOLDER/$SETTING" ]; then
+        SAVES=''
+        less crash "Redis was told to save nothing, and no dump of it is seen in $FOLDER: a copy of it has no data"
+    fi
+    [ -z "$SAVES" ] || has_room || fail "$REASON" 75
 }
 
 # One lease at a time: a process in another session renews the pause once it is told of it, and ends it when this one is gone.
@@ -214,7 +245,8 @@ END
 save() {
     save_until=$(($(date +%s) + save_timeout))
     wait_for_save
-    redis BGSAVE SCHEDULE
+    has_room || fail "$REASON" 75
+    begin_save
     case $ANSWER in
     *started* | *scheduled*) ;;
     *) fail "Redis can't save: $ANSWER" ;;
@@ -224,12 +256,29 @@ save() {
     [ "$rdb_last_bgsave_status" = ok ] || fail "Redis could not save: see its log"
 }
 
-# As Redis itself does it, so it need not succeed, nor in time. One that took too long the last time is not begun.
+begin_save() {
+    RISKS=$STOPS
+    redis BGSAVE SCHEDULE
+}
+
+# has_room: whether a save has room for the most that it can need, where writers depend on it; or sets REASON.
+has_room() {
+    [ -n "$STOPS" ] || return 0
+    # What precedes the percentage is what is free. Names may have spaces.
+    room=$(timeout 5 df -Pk "$FOLDER" 2>/dev/null 7>&- | awk 'END { sub(/ +[0-9]+% .*/, ""); printf "%.0f", $NF }' 7>&-)
+    REASON="a save may fail, and Redis would refuse all writes then: $((used_memory / 1024)) KiB are in its memory, and \
+$room KiB are free in $FOLDER"
+    [ "$room" -gt $((used_memory / 1024)) ]
+}
+
+# As Redis itself does it, so it need not succeed, nor in time. One that took too long the last time, or has no room, is
+# not begun.
 save_what_is_due() {
     save_until=$(($(date +%s) + save_timeout))
-    redis CONFIG GET save
     # shellcheck disable=SC2086 # pairs of seconds and changes
-    ! is_due ${ANSWER#save} || [ "$rdb_last_bgsave_time_sec" -ge "$save_timeout" ] || redis BGSAVE SCHEDULE
+    if is_due $POINTS && [ "$rdb_last_bgsave_time_sec" -lt "$save_timeout" ] && has_room; then
+        begin_save
+    fi
     while info && is_writing && [ "$(date +%s)" -le "$save_until" ]; do
         sleep_a_little
     done
@@ -301,14 +350,23 @@ verify() {
 # The renewing process ends first, lest it pauses again.
 release() {
     unguard
-    [ -n "$PAUSED" ] || return 0
-    PAUSED=''
-    redis CLIENT UNPAUSE
-    case $ANSWER in
-    OK | 'no answer'* | *'onnection refused'* | *'No such file'*) return 0 ;;
-    esac
-    REASON="$ANSWER. The pause ends by itself within 10 s"
-    return 1
+    if [ -n "$PAUSED" ]; then
+        PAUSED=''
+        redis CLIENT UNPAUSE
+        case $ANSWER in
+        OK | 'no answer'* | *'onnection refused'* | *'No such file'*) ;;
+        *)
+            REASON="$ANSWER. The pause ends by itself within 10 s"
+            return 1
+            ;;
+        esac
+    fi
+    [ -n "$RISKS" ] || return 0
+    info
+    if [ "$rdb_last_bgsave_status" = err ]; then
+        REASON="a save failed, and Redis refuses all writes until one succeeds (MISCONF): see its log, and call BGSAVE"
+        return 1
+    fi
 }
 
 hold

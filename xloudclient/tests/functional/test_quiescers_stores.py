@@ -237,6 +237,22 @@ class RedisTestCase(quiescer_hook.HookTestCase):
             f'not {name}:{value}',
         )
 
+    def block(self, path):
+        """Let Redis fail to rename a file to that name in its folder."""
+        path = f'{self.server.data}/{path}'
+        if os.path.exists(path):
+            os.remove(path)
+        os.makedirs(path)
+        return path
+
+    def without_room(self):
+        """Give the environment in which no file system has any."""
+        folder = quiescer_hook.folder(self)
+        with open(f'{folder}/df', 'w') as file:
+            file.write('#!/bin/sh\necho "my disk 9 2 7 23% /my disk"\n')
+        os.chmod(f'{folder}/df', 0o755)
+        return {'PATH': f'{folder}:{os.environ["PATH"]}'}
+
     def held(self, **rest):
         hook = self.hook(self.option, **rest)
         self.ready = hook.ready()
@@ -426,6 +442,50 @@ class TestRedis(RedisTestCase):
         hook.ready()
         return hook
 
+    def test_without_room_for_a_save_none_is_begun(self):
+        environment = self.without_room()
+        saves = self.told('rdb_saves')
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                hook = self.hook(self.option, shell=shell, **environment)
+                self.assert_refused(
+                    hook, 75, f'and 7 KiB are free in {self.server.data}'
+                )
+        self.assertEqual(saves, self.told('rdb_saves'))
+        self.server.ask('CONFIG SET stop-writes-on-bgsave-error no')
+        self.addCleanup(
+            self.server.ask, 'CONFIG SET stop-writes-on-bgsave-error yes'
+        )
+        hook = self.held(**environment)
+        hook.verify()
+        self.assertEqual(0, hook.release())
+
+    def test_a_save_that_fails_is_not_called_released(self):
+        self.use(self.start(*self.server_options))
+        for verb in ('hold', 'prepare'):
+            with self.subTest(verb=verb):
+                hook = None
+                if verb == 'prepare':
+                    hook = self.hook(self.option, verb=verb)
+                    hook.prepared()
+                    self.server.ask(self.server.writing)
+                blocked = self.block('dump.rdb')
+                if hook:
+                    hook.tell('hold')
+                else:
+                    hook = self.hook(self.option)
+                self.assert_refused(
+                    hook, 6, 'could not be released: a save failed, and Redis'
+                )
+                said = self.server.query(self.server.writing).stdout
+                self.assertIn('MISCONF', said)
+                hook = self.hook(self.option)
+                self.assert_refused(hook, 1, "can't log in to Redis: MISCONF")
+                os.rmdir(blocked)
+                self.server.ask('SAVE')
+                self.server.ask(self.server.writing)
+
     def test_a_pause_of_somebody_else_is_not_lifted(self):
         for verb in ('hold', 'prepare'):
             with self.subTest(verb=verb):
@@ -442,6 +502,28 @@ class TestRedis(RedisTestCase):
                 writer = self.blocked_write()
                 self.server.ask('CLIENT UNPAUSE')
                 self.assert_writes(writer)
+
+    def test_a_redis_that_saves_nothing_is_not_made_to(self):
+        self.use(self.start())
+        self.server.ask(self.server.writing)
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                hook = self.held(shell=shell)
+                self.assertEqual('crash', self.ready['gives'])
+                self.assertIn('told to save nothing', self.ready['reason'])
+                writer = self.blocked_write()
+                hook.verify()
+                self.assertEqual(0, hook.release())
+                self.assert_writes(writer)
+                self.assertEqual([], os.listdir(self.server.data))
+        # whoever has made one wants it
+        self.server.ask('SAVE')
+        self.server.ask(self.server.writing)
+        hook = self.held()
+        self.assertEqual('application', self.ready['gives'])
+        self.assertEqual('0', self.told('rdb_changes_since_last_save'))
+        self.assertEqual(0, hook.release())
 
 
 class TestRedisWithAReplica(RedisTestCase):
@@ -489,6 +571,19 @@ class TestRedisWithAReplica(RedisTestCase):
 
 class TestRedisWithAppendOnlyFile(RedisTestCase):
     server_options = ('--appendonly', 'yes')
+
+    def test_a_save_that_is_due_and_fails_is_told_at_the_release(self):
+        self.use(self.start('--appendonly', 'yes', '--save', '60 1'))
+        self.server.ask(self.server.writing)
+        hook = self.hook(self.option, **self.without_room())
+        hook.ready()
+        self.assertEqual('0', self.told('rdb_saves'))
+        self.assertEqual(0, hook.release())
+        self.block('dump.rdb')
+        hook = self.held()
+        self.assertEqual(6, hook.release())
+        self.assertEqual('', hook.line())
+        self.assertIn('until one succeeds (MISCONF)', hook.errors())
 
     def test_verify_fails_when_somebody_lifted_the_pause(self):
         hook = self.held()
