@@ -169,6 +169,10 @@ END
         REASON="Redis was restarted meanwhile: its run was $RUN_ID and is $run_id"
         return 1
     fi
+    if [ "$aof_enabled" != "$APPENDS" ]; then
+        REASON="the append-only file of Redis was switched on or off meanwhile"
+        return 1
+    fi
 }
 RETURN=$(printf '\r')
 
@@ -282,6 +286,7 @@ save_what_is_due() {
     while info && is_writing && [ "$(date +%s)" -le "$save_until" ]; do
         sleep_a_little
     done
+    refuse_a_rewrite
 }
 
 # is_due [SECONDS CHANGES]...: whether one of these save points comes soon.
@@ -297,7 +302,19 @@ is_due() {
 
 # is_writing: whether a process of its own saves, or rewrites the append-only file.
 is_writing() {
-    [ "$rdb_bgsave_in_progress$aof_rewrite_in_progress$aof_rewrite_scheduled" != 000 ]
+    [ "$rdb_bgsave_in_progress" != 0 ] || is_rewriting
+}
+
+is_rewriting() {
+    [ "$aof_rewrite_in_progress$aof_rewrite_scheduled" != 00 ]
+}
+
+# An append-only file that was switched on while Redis ran holds nothing that can be loaded until its first rewrite is
+# done: 6.2 appends to a file without a beginning, 7.0 to one that its manifest doesn't name. One that fails is scheduled
+# again at once. INFO tells that rewrite from no later one, during which the old files, and what is appended, would do; so
+# there must be a moment without any. One that failed and is not scheduled was a later one.
+refuse_a_rewrite() {
+    ! is_rewriting || fail "Redis is setting up or rewriting its append-only file" 75
 }
 
 wait_for_save() {
@@ -315,6 +332,7 @@ sleep_a_little() {
 
 # Redis writes its append-only file after each round of commands, unless the disk keeps it from that for a while.
 append() {
+    refuse_a_rewrite
     save_until=$(($(date +%s) + save_timeout))
     while [ "$aof_buffer_length" != 0 ]; do
         [ "$(date +%s)" -le "$save_until" ] || fail "Redis did not write its append-only file within $save_timeout s" 75

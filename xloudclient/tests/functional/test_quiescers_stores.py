@@ -571,6 +571,65 @@ class TestRedisWithAReplica(RedisTestCase):
 
 class TestRedisWithAppendOnlyFile(RedisTestCase):
     server_options = ('--appendonly', 'yes')
+    first = 'appendonlydir/appendonly.aof.1.base.rdb'
+    second = 'appendonlydir/appendonly.aof.2.base.rdb'
+    rewriting = 'Redis is setting up or rewriting its append-only file'
+
+    def test_one_that_is_only_being_set_up_does_not_do(self):
+        self.use(self.start())
+        self.server.ask('CONFIG SET rdb-key-save-delay 10000000')
+        self.server.ask(self.server.writing)
+        self.server.ask('CONFIG SET appendonly yes')
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                hook = self.hook(self.option, 'save_timeout=1', shell=shell)
+                self.assert_refused(hook, 75, self.rewriting)
+
+    def test_one_whose_first_rewrite_fails_does_not_do(self):
+        self.use(self.start())
+        self.server.ask(self.server.writing)
+        self.block(self.first)
+        self.server.ask('CONFIG SET appendonly yes')
+        self.await_told('aof_last_bgrewrite_status', 'err')
+        hook = self.hook(self.option, 'save_timeout=1')
+        self.assert_refused(hook, 75, self.rewriting)
+
+    def test_a_later_rewrite_that_failed_does_no_harm(self):
+        self.use(self.start('--appendonly', 'yes'))
+        self.block(self.second)
+        self.server.ask('BGREWRITEAOF')
+        self.await_told('aof_last_bgrewrite_status', 'err')
+        self.server.ask('SET last one')
+        hook = self.held()
+        self.assertEqual('application', self.ready['gives'])
+        hook.verify()
+        self.assertEqual(0, hook.release())
+        self.server.restart()
+        self.assertEqual('one', self.server.ask('GET last'))
+
+    def test_one_that_is_switched_on_meanwhile_does_not_do(self):
+        for value in ('no', 'yes'):
+            with self.subTest(value=value):
+                self.use(self.start('--appendonly', 'yes'))
+                self.server.ask('CONFIG SET rdb-key-save-delay 10000000')
+                self.server.ask(self.server.writing)
+                hook = self.hook(self.option, verb='prepare')
+                hook.prepared()
+                self.server.ask('CONFIG SET appendonly no')
+                self.server.ask(f'CONFIG SET appendonly {value}')
+                hook.tell('hold')
+                said = (1, 'switched on or off meanwhile')
+                if value == 'yes':
+                    said = (75, self.rewriting)
+                self.assert_refused(hook, *said)
+                self.server.ask(self.server.writing)
+
+    def test_verify_fails_when_it_was_switched_off(self):
+        self.use(self.start('--appendonly', 'yes'))
+        hook = self.held()
+        self.server.ask('CONFIG SET appendonly no')
+        self.assert_fails_verify(hook, 'switched on or off meanwhile')
 
     def test_a_save_that_is_due_and_fails_is_told_at_the_release(self):
         self.use(self.start('--appendonly', 'yes', '--save', '60 1'))
