@@ -11,14 +11,22 @@
 #   save_timeout   seconds that each BGSAVE may take (20); writers wait for that under the pause
 #
 # Needs 6.2 or newer. Redis ends a pause by itself, so it is asked for 10 s at a time, by another process that renews it.
+# There is one pause for all who ask for one, so one that somebody else asked for is not shared: our release would end it.
+# An account that may not call EVALSHA can't see it, and nobody can see one that is asked for during the hold.
+#
 # Without an append-only file, the disk has only what was saved: a first BGSAVE while clients may still write shows that
 # it can be done in time, a second one under the pause saves the rest. With one, what Redis would soon save on its own
-# account is saved first: it logs each save, and a log on a frozen file system hangs all of Redis.
+# account is saved first: it logs each save, and a log on a frozen file system hangs all of Redis. A Redis that was told
+# to save nothing, and has no dump, is not made to: its next start would find the dump, and keys that were deleted since.
+#
+# A save that fails makes Redis refuse all writes where it has save points (stop-writes-on-bgsave-error). So there none is
+# begun without room for all that is in memory; one that has failed all the same by the end is exit code 6.
 #
 # What proves the pause: the server is the same and still a primary; it ran no command that writes, and no key expired or
-# was evicted, since the pause began (INFO counts the calls of each command, ACL CAT tells which write); and neither its
-# count of changes nor its replication offset moved. A save sets the count of changes to zero. One that Redis made on its
-# own account is told apart by the calls; where an account may not ask ACL CAT, any save during the hold is a failure.
+# was evicted, since the pause began (INFO counts the calls of each command, ACL CAT tells which write); and its count of
+# changes did not move. A save sets that to zero. One that Redis made on its own account is told apart by the calls; where
+# an account may not ask ACL CAT, any save during the hold is a failure, and so is anything that replicas are told, such as
+# the primary's PING, each 10 s: with ACL CAT the replication offset is evidence only.
 . "${0%/*}/common.sh"
 socket='' port='' pid='' user='' password_file='' save_timeout=20
 options 'socket port pid user password_file save_timeout' "$@"
@@ -28,8 +36,8 @@ whole save_timeout "$save_timeout"
 # What of INFO matters here.
 NUMBERS="run_id process_id role loading redis_version master_repl_offset aof_enabled aof_buffer_length \
 rdb_changes_since_last_save rdb_bgsave_in_progress rdb_last_save_time rdb_last_bgsave_status \
-aof_last_write_status aof_rewrite_in_progress aof_rewrite_scheduled rdb_last_bgsave_time_sec"
-CLIENT=redis-cli WRITERS='' WRITES='' RUN_ID='' POSITION='' PAUSED=''
+aof_last_write_status aof_rewrite_in_progress aof_rewrite_scheduled rdb_last_bgsave_time_sec used_memory"
+CLIENT=redis-cli WRITERS='' WRITES='' RUN_ID='' APPENDS='' POSITION='' PAUSED='' SAVES=yes RISKS='' gives=application
 # Seconds: a hold is seldom longer.
 SOON=60
 
@@ -64,12 +72,15 @@ examine() {
     info || fail "$REASON"
     [ "$loading" = 0 ] || fail "Redis is still loading its data" 75
     [ "$role" = master ] || fail "this Redis is a replica: what it gets from its primary can't be paused"
-    RUN_ID=$run_id
     [ -z "$pid" ] || [ "$process_id" = "$pid" ] || fail "the Redis that answers is process ${process_id:-unknown}, not $pid"
     case $redis_version in [0-5].* | 6.[01].*) fail "Redis $redis_version can't be paused (6.2 or newer can)" ;; esac
+    refuse_another_pause
     find_data
+    look_at_saving
+    append_only=false
+    [ "$APPENDS" != 1 ] || append_only=true
     json "$redis_version"
-    READY="{\"gives\": \"application\", \"data\": [$DATA], \"version\": $JSON, \"append_only\": $append_only}"
+    READY="{\"gives\": \"$gives\", \"data\": [$DATA], \"version\": $JSON, \"append_only\": $append_only$LESS}"
 }
 
 prepare() {
@@ -77,9 +88,9 @@ prepare() {
     case $NEWLINE$ANSWER$NEWLINE in
     *"${NEWLINE}set$NEWLINE"*) WRITERS=$ANSWER ;;
     esac
-    if [ "$aof_enabled" = 1 ]; then
+    if [ "$APPENDS" = 1 ]; then
         save_what_is_due
-    else
+    elif [ -n "$SAVES" ]; then
         save
     fi
     # Most of it while clients may still write.
@@ -88,16 +99,15 @@ prepare() {
 }
 
 quiesce() {
+    refuse_another_pause
     pause
     count_writes || fail "$REASON"
     WRITES=$writes
-    if [ "$aof_enabled" = 1 ]; then
+    if [ "$APPENDS" = 1 ]; then
         append
-    elif [ "$rdb_changes_since_last_save" != 0 ] || [ "$rdb_bgsave_in_progress" != 0 ]; then
-        save
-    fi
-    if [ "$aof_enabled" != 1 ] && [ "$rdb_changes_since_last_save" != 0 ]; then
-        fail "Redis changed under the pause"
+    elif [ -n "$SAVES" ]; then
+        [ "$rdb_changes_since_last_save$rdb_bgsave_in_progress" = 00 ] || save
+        [ "$rdb_changes_since_last_save" = 0 ] || fail "Redis changed under the pause"
     fi
     CHANGES=$rdb_changes_since_last_save SAVED=$rdb_last_save_time OFFSET=$master_repl_offset
     POSITION="run $RUN_ID offset $OFFSET saved $SAVED changes $CHANGES"
@@ -138,8 +148,7 @@ info() {
 read_info() {
     run_id='' process_id='' role='' loading='' redis_version='' master_repl_offset='' aof_enabled='' aof_buffer_length=0
     rdb_changes_since_last_save='' rdb_bgsave_in_progress='' rdb_last_save_time='' rdb_last_bgsave_status=''
-    aof_last_write_status='' aof_rewrite_in_progress=0 aof_rewrite_scheduled=0 append_only=false
-    rdb_last_bgsave_time_sec=-1
+    aof_last_write_status='' aof_rewrite_in_progress=0 aof_rewrite_scheduled=0 rdb_last_bgsave_time_sec=-1 used_memory=0
     while IFS=: read -r key value; do
         case " $NUMBERS " in
         *" $key "*)
@@ -151,24 +160,64 @@ read_info() {
     done <<END
 $ANSWER
 END
-    [ "$aof_enabled" != 1 ] || append_only=true
     if [ -z "$run_id" ]; then
         REASON="Redis doesn't answer any more: $ANSWER"
         return 1
     fi
-    if [ -n "$RUN_ID" ] && [ "$run_id" != "$RUN_ID" ]; then
+    : "${RUN_ID:=$run_id}" "${APPENDS:=$aof_enabled}"
+    if [ "$run_id" != "$RUN_ID" ]; then
         REASON="Redis was restarted meanwhile: its run was $RUN_ID and is $run_id"
+        return 1
+    fi
+    if [ "$aof_enabled" != "$APPENDS" ]; then
+        REASON="the append-only file of Redis was switched on or off meanwhile"
         return 1
     fi
 }
 RETURN=$(printf '\r')
 
-find_data() {
-    redis CONFIG GET dir
+# A pause holds this back as if it wrote, and it can find no script: a digest has 40 characters.
+refuse_another_pause() {
+    redis EVALSHA none 0
     case $ANSWER in
-    "dir$NEWLINE"/*) data "${ANSWER#*"$NEWLINE"}" ;;
+    'no answer'*) fail "Redis lets nobody write: it seems that somebody else has paused it" 75 ;;
+    esac
+}
+
+# setting NAME: sets SETTING.
+setting() {
+    redis CONFIG GET "$1"
+    case $ANSWER$NEWLINE in
+    "$1$NEWLINE"*) SETTING=${ANSWER#"$1"} SETTING=${SETTING#"$NEWLINE"} ;;
+    *) fail "Redis doesn't tell its settings (CONFIG GET $1): $ANSWER" ;;
+    esac
+}
+
+find_data() {
+    setting dir
+    FOLDER=$SETTING
+    case $FOLDER in
+    /*) data "$FOLDER" ;;
     *) fail "Redis doesn't tell where its data is (CONFIG GET dir): $ANSWER" ;;
     esac
+}
+
+# Sets POINTS, when Redis saves by itself; STOPS, if no client could write after a save that failed; and SAVES, if we may.
+look_at_saving() {
+    setting stop-writes-on-bgsave-error
+    STOPS=${SETTING#no}
+    setting save
+    POINTS=$SETTING
+    [ -n "$POINTS" ] || STOPS=''
+    if [ "$APPENDS" = 1 ]; then
+        return
+    fi
+    setting dbfilename
+    if [ -z "$POINTS" ] && [ ! -e "$FOLDER/$SETTING" ]; then
+        SAVES=''
+        less crash "Redis was told to save nothing, and no dump of it is seen in $FOLDER: a copy of it has no data"
+    fi
+    [ -z "$SAVES" ] || has_room || fail "$REASON" 75
 }
 
 # One lease at a time: a process in another session renews the pause once it is told of it, and ends it when this one is gone.
@@ -200,7 +249,8 @@ END
 save() {
     save_until=$(($(date +%s) + save_timeout))
     wait_for_save
-    redis BGSAVE SCHEDULE
+    has_room || fail "$REASON" 75
+    begin_save
     case $ANSWER in
     *started* | *scheduled*) ;;
     *) fail "Redis can't save: $ANSWER" ;;
@@ -210,15 +260,33 @@ save() {
     [ "$rdb_last_bgsave_status" = ok ] || fail "Redis could not save: see its log"
 }
 
-# As Redis itself does it, so it need not succeed, nor in time. One that took too long the last time is not begun.
+begin_save() {
+    RISKS=$STOPS
+    redis BGSAVE SCHEDULE
+}
+
+# has_room: whether a save has room for the most that it can need, where writers depend on it; or sets REASON.
+has_room() {
+    [ -n "$STOPS" ] || return 0
+    # What precedes the percentage is what is free. Names may have spaces.
+    room=$(timeout 5 df -Pk "$FOLDER" 2>/dev/null 7>&- | awk 'END { sub(/ +[0-9]+% .*/, ""); printf "%.0f", $NF }' 7>&-)
+    REASON="a save may fail, and Redis would refuse all writes then: $((used_memory / 1024)) KiB are in its memory, and \
+$room KiB are free in $FOLDER"
+    [ "$room" -gt $((used_memory / 1024)) ]
+}
+
+# As Redis itself does it, so it need not succeed, nor in time. One that took too long the last time, or has no room, is
+# not begun.
 save_what_is_due() {
     save_until=$(($(date +%s) + save_timeout))
-    redis CONFIG GET save
     # shellcheck disable=SC2086 # pairs of seconds and changes
-    ! is_due ${ANSWER#save} || [ "$rdb_last_bgsave_time_sec" -ge "$save_timeout" ] || redis BGSAVE SCHEDULE
+    if is_due $POINTS && [ "$rdb_last_bgsave_time_sec" -lt "$save_timeout" ] && has_room; then
+        begin_save
+    fi
     while info && is_writing && [ "$(date +%s)" -le "$save_until" ]; do
         sleep_a_little
     done
+    refuse_a_rewrite
 }
 
 # is_due [SECONDS CHANGES]...: whether one of these save points comes soon.
@@ -234,7 +302,19 @@ is_due() {
 
 # is_writing: whether a process of its own saves, or rewrites the append-only file.
 is_writing() {
-    [ "$rdb_bgsave_in_progress$aof_rewrite_in_progress$aof_rewrite_scheduled" != 000 ]
+    [ "$rdb_bgsave_in_progress" != 0 ] || is_rewriting
+}
+
+is_rewriting() {
+    [ "$aof_rewrite_in_progress$aof_rewrite_scheduled" != 00 ]
+}
+
+# An append-only file that was switched on while Redis ran holds nothing that can be loaded until its first rewrite is
+# done: 6.2 appends to a file without a beginning, 7.0 to one that its manifest doesn't name. One that fails is scheduled
+# again at once. INFO tells that rewrite from no later one, during which the old files, and what is appended, would do; so
+# there must be a moment without any. One that failed and is not scheduled was a later one.
+refuse_a_rewrite() {
+    ! is_rewriting || fail "Redis is setting up or rewriting its append-only file" 75
 }
 
 wait_for_save() {
@@ -252,6 +332,7 @@ sleep_a_little() {
 
 # Redis writes its append-only file after each round of commands, unless the disk keeps it from that for a while.
 append() {
+    refuse_a_rewrite
     save_until=$(($(date +%s) + save_timeout))
     while [ "$aof_buffer_length" != 0 ]; do
         [ "$(date +%s)" -le "$save_until" ] || fail "Redis did not write its append-only file within $save_timeout s" 75
@@ -269,19 +350,15 @@ verify() {
         REASON="Redis became a replica under the pause"
         return 1
     fi
-    if [ "$writes" != "$WRITES" ]; then
-        REASON="Redis was written to under the pause: $POSITION, now $now"
-        return 1
-    fi
-    if [ -z "$WRITERS" ] && [ "$rdb_last_save_time" != "$SAVED" ]; then
-        REASON="Redis was written to or saved under the pause: $POSITION, now $now"
+    if [ -z "$WRITERS" ] && [ "$rdb_last_save_time $master_repl_offset" != "$SAVED $OFFSET" ]; then
+        REASON="Redis was written to or saved, or told its replicas something, under the pause: $POSITION, now $now"
         return 1
     fi
     # A save leaves in the count of changes only those that came after it was begun, and here none came after the pause.
     if [ "$rdb_last_save_time" != "$SAVED" ] && [ "$rdb_changes_since_last_save" -le "$CHANGES" ]; then
         rdb_changes_since_last_save=$CHANGES
     fi
-    if [ "$master_repl_offset" != "$OFFSET" ] || [ "$rdb_changes_since_last_save" != "$CHANGES" ]; then
+    if [ "$writes" != "$WRITES" ] || [ "$rdb_changes_since_last_save" != "$CHANGES" ]; then
         REASON="Redis was written to under the pause: $POSITION, now $now"
         return 1
     fi
@@ -291,14 +368,23 @@ verify() {
 # The renewing process ends first, lest it pauses again.
 release() {
     unguard
-    [ -n "$PAUSED" ] || return 0
-    PAUSED=''
-    redis CLIENT UNPAUSE
-    case $ANSWER in
-    OK | 'no answer'* | *'onnection refused'* | *'No such file'*) return 0 ;;
-    esac
-    REASON="$ANSWER. The pause ends by itself within 10 s"
-    return 1
+    if [ -n "$PAUSED" ]; then
+        PAUSED=''
+        redis CLIENT UNPAUSE
+        case $ANSWER in
+        OK | 'no answer'* | *'onnection refused'* | *'No such file'*) ;;
+        *)
+            REASON="$ANSWER. The pause ends by itself within 10 s"
+            return 1
+            ;;
+        esac
+    fi
+    [ -n "$RISKS" ] || return 0
+    info
+    if [ "$rdb_last_bgsave_status" = err ]; then
+        REASON="a save failed, and Redis refuses all writes until one succeeds (MISCONF): see its log, and call BGSAVE"
+        return 1
+    fi
 }
 
 hold

@@ -15,6 +15,7 @@
 import os
 import re
 import signal
+import socket
 import time
 
 from xloudclient.tests.functional import quiescer_hook, quiescer_servers
@@ -209,10 +210,48 @@ class RedisTestCase(quiescer_hook.HookTestCase):
 
     def setUp(self):
         super().setUp()
-        self.server = quiescer_servers.shared(
-            self, quiescer_servers.Redis, *self.server_options
+        self.use(
+            quiescer_servers.shared(
+                self, quiescer_servers.Redis, *self.server_options
+            )
         )
-        self.option = f'socket={self.server.socket}'
+
+    def use(self, server):
+        self.server = server
+        self.option = f'socket={server.socket}'
+
+    def start(self, *options):
+        """Start a server that is this test's own."""
+        server = quiescer_servers.Redis(*options)
+        self.addCleanup(server.remove)
+        return server
+
+    def told(self, name):
+        """What INFO says."""
+        said = self.server.ask('INFO all')
+        return re.search(rf'^{name}:([^\r\n]*)', said, re.MULTILINE)[1]
+
+    def await_told(self, name, value):
+        self.assertTrue(
+            quiescer_hook.wait_for(lambda: self.told(name) == value),
+            f'not {name}:{value}',
+        )
+
+    def block(self, path):
+        """Let Redis fail to rename a file to that name in its folder."""
+        path = f'{self.server.data}/{path}'
+        if os.path.exists(path):
+            os.remove(path)
+        os.makedirs(path)
+        return path
+
+    def without_room(self):
+        """Give the environment in which no file system has any."""
+        folder = quiescer_hook.folder(self)
+        with open(f'{folder}/df', 'w') as file:
+            file.write('#!/bin/sh\necho "my disk 9 2 7 23% /my disk"\n')
+        os.chmod(f'{folder}/df', 0o755)
+        return {'PATH': f'{folder}:{os.environ["PATH"]}'}
 
     def held(self, **rest):
         hook = self.hook(self.option, **rest)
@@ -232,6 +271,8 @@ class RedisTestCase(quiescer_hook.HookTestCase):
 
 
 class TestRedis(RedisTestCase):
+    server_options = ('--save', '86400 1000000')
+
     def test_prepared_it_holds_nothing_until_it_is_told_to(self):
         self.assert_prepares(self.option)
 
@@ -401,9 +442,207 @@ class TestRedis(RedisTestCase):
         hook.ready()
         return hook
 
+    def test_without_room_for_a_save_none_is_begun(self):
+        environment = self.without_room()
+        saves = self.told('rdb_saves')
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                hook = self.hook(self.option, shell=shell, **environment)
+                self.assert_refused(
+                    hook, 75, f'and 7 KiB are free in {self.server.data}'
+                )
+        self.assertEqual(saves, self.told('rdb_saves'))
+        self.server.ask('CONFIG SET stop-writes-on-bgsave-error no')
+        self.addCleanup(
+            self.server.ask, 'CONFIG SET stop-writes-on-bgsave-error yes'
+        )
+        hook = self.held(**environment)
+        hook.verify()
+        self.assertEqual(0, hook.release())
+
+    def test_a_save_that_fails_is_not_called_released(self):
+        self.use(self.start(*self.server_options))
+        for verb in ('hold', 'prepare'):
+            with self.subTest(verb=verb):
+                hook = None
+                if verb == 'prepare':
+                    hook = self.hook(self.option, verb=verb)
+                    hook.prepared()
+                    self.server.ask(self.server.writing)
+                blocked = self.block('dump.rdb')
+                if hook:
+                    hook.tell('hold')
+                else:
+                    hook = self.hook(self.option)
+                self.assert_refused(
+                    hook, 6, 'could not be released: a save failed, and Redis'
+                )
+                said = self.server.query(self.server.writing).stdout
+                self.assertIn('MISCONF', said)
+                hook = self.hook(self.option)
+                self.assert_refused(hook, 1, "can't log in to Redis: MISCONF")
+                os.rmdir(blocked)
+                self.server.ask('SAVE')
+                self.server.ask(self.server.writing)
+
+    def test_a_pause_of_somebody_else_is_not_lifted(self):
+        for verb in ('hold', 'prepare'):
+            with self.subTest(verb=verb):
+                hook = None
+                if verb == 'prepare':
+                    hook = self.hook(self.option, verb=verb)
+                    hook.prepared()
+                self.server.ask('CLIENT PAUSE 60000 WRITE')
+                if hook:
+                    hook.tell('hold')
+                else:
+                    hook = self.hook(self.option)
+                self.assert_refused(hook, 75, 'somebody else has paused it')
+                writer = self.blocked_write()
+                self.server.ask('CLIENT UNPAUSE')
+                self.assert_writes(writer)
+
+    def test_a_redis_that_saves_nothing_is_not_made_to(self):
+        self.use(self.start())
+        self.server.ask(self.server.writing)
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                hook = self.held(shell=shell)
+                self.assertEqual('crash', self.ready['gives'])
+                self.assertIn('told to save nothing', self.ready['reason'])
+                writer = self.blocked_write()
+                hook.verify()
+                self.assertEqual(0, hook.release())
+                self.assert_writes(writer)
+                self.assertEqual([], os.listdir(self.server.data))
+        # whoever has made one wants it
+        self.server.ask('SAVE')
+        self.server.ask(self.server.writing)
+        hook = self.held()
+        self.assertEqual('application', self.ready['gives'])
+        self.assertEqual('0', self.told('rdb_changes_since_last_save'))
+        self.assertEqual(0, hook.release())
+
+
+class TestRedisWithAReplica(RedisTestCase):
+    server_options = ('--appendonly', 'yes')
+
+    def setUp(self):
+        super().setUp()
+        with socket.create_server(('127.0.0.1', 0)) as probe:
+            port = str(probe.getsockname()[1])
+        self.use(
+            self.start(
+                *('--appendonly', 'yes', '--port', port),
+                *('--repl-ping-replica-period', '1'),
+                *('--repl-diskless-sync-delay', '0'),
+            )
+        )
+        self.replica = self.start('--replicaof', '127.0.0.1', port)
+        self.assertTrue(
+            quiescer_hook.wait_for(
+                lambda: 'state=online' in self.server.ask('INFO replication')
+            )
+        )
+
+    def await_offset(self):
+        before = self.told('master_repl_offset')
+        self.assertTrue(
+            quiescer_hook.wait_for(
+                lambda: self.told('master_repl_offset') != before
+            )
+        )
+
+    def test_what_the_primary_itself_tells_it_is_no_write(self):
+        hook = self.held()
+        self.await_offset()
+        held = hook.verify()
+        self.assertNotEqual(held['position'], held['position_now'])
+        self.assertEqual(0, hook.release())
+
+    def test_it_is_taken_for_one_where_calls_are_not_known(self):
+        text = quiescer_hook.quiescers.script('redis')
+        hook = self.held(text=text.replace('ACL CAT write', 'ACL CAT none'))
+        self.await_offset()
+        self.assert_fails_verify(hook, 'or told its replicas something')
+
 
 class TestRedisWithAppendOnlyFile(RedisTestCase):
     server_options = ('--appendonly', 'yes')
+    first = 'appendonlydir/appendonly.aof.1.base.rdb'
+    second = 'appendonlydir/appendonly.aof.2.base.rdb'
+    rewriting = 'Redis is setting up or rewriting its append-only file'
+
+    def test_one_that_is_only_being_set_up_does_not_do(self):
+        self.use(self.start())
+        self.server.ask('CONFIG SET rdb-key-save-delay 10000000')
+        self.server.ask(self.server.writing)
+        self.server.ask('CONFIG SET appendonly yes')
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                hook = self.hook(self.option, 'save_timeout=1', shell=shell)
+                self.assert_refused(hook, 75, self.rewriting)
+
+    def test_one_whose_first_rewrite_fails_does_not_do(self):
+        self.use(self.start())
+        self.server.ask(self.server.writing)
+        self.block(self.first)
+        self.server.ask('CONFIG SET appendonly yes')
+        self.await_told('aof_last_bgrewrite_status', 'err')
+        hook = self.hook(self.option, 'save_timeout=1')
+        self.assert_refused(hook, 75, self.rewriting)
+
+    def test_a_later_rewrite_that_failed_does_no_harm(self):
+        self.use(self.start('--appendonly', 'yes'))
+        self.block(self.second)
+        self.server.ask('BGREWRITEAOF')
+        self.await_told('aof_last_bgrewrite_status', 'err')
+        self.server.ask('SET last one')
+        hook = self.held()
+        self.assertEqual('application', self.ready['gives'])
+        hook.verify()
+        self.assertEqual(0, hook.release())
+        self.server.restart()
+        self.assertEqual('one', self.server.ask('GET last'))
+
+    def test_one_that_is_switched_on_meanwhile_does_not_do(self):
+        for value in ('no', 'yes'):
+            with self.subTest(value=value):
+                self.use(self.start('--appendonly', 'yes'))
+                self.server.ask('CONFIG SET rdb-key-save-delay 10000000')
+                self.server.ask(self.server.writing)
+                hook = self.hook(self.option, verb='prepare')
+                hook.prepared()
+                self.server.ask('CONFIG SET appendonly no')
+                self.server.ask(f'CONFIG SET appendonly {value}')
+                hook.tell('hold')
+                said = (1, 'switched on or off meanwhile')
+                if value == 'yes':
+                    said = (75, self.rewriting)
+                self.assert_refused(hook, *said)
+                self.server.ask(self.server.writing)
+
+    def test_verify_fails_when_it_was_switched_off(self):
+        self.use(self.start('--appendonly', 'yes'))
+        hook = self.held()
+        self.server.ask('CONFIG SET appendonly no')
+        self.assert_fails_verify(hook, 'switched on or off meanwhile')
+
+    def test_a_save_that_is_due_and_fails_is_told_at_the_release(self):
+        self.use(self.start('--appendonly', 'yes', '--save', '60 1'))
+        self.server.ask(self.server.writing)
+        hook = self.hook(self.option, **self.without_room())
+        hook.ready()
+        self.assertEqual('0', self.told('rdb_saves'))
+        self.assertEqual(0, hook.release())
+        self.block('dump.rdb')
+        hook = self.held()
+        self.assertEqual(6, hook.release())
+        self.assertEqual('', hook.line())
+        self.assertIn('until one succeeds (MISCONF)', hook.errors())
 
     def test_verify_fails_when_somebody_lifted_the_pause(self):
         hook = self.held()
@@ -434,24 +673,14 @@ class TestRedisWithAppendOnlyFile(RedisTestCase):
         self.server.ask(self.server.writing)
         self.server.ask('SET another key')
         hook = self.hook(self.option, 'save_timeout=1')
-        self.await_saving('1')
+        self.await_told('rdb_bgsave_in_progress', '1')
         # of this one the save knows nothing
         self.server.ask(self.server.writing)
         hook.ready()
-        self.assertIn(self.saving('1'), self.server.query('INFO').stdout)
-        self.await_saving('0')
+        self.assertEqual('1', self.told('rdb_bgsave_in_progress'))
+        self.await_told('rdb_bgsave_in_progress', '0')
         hook.verify()
         self.assertEqual(0, hook.release())
-
-    def saving(self, number):
-        return f'rdb_bgsave_in_progress:{number}'
-
-    def await_saving(self, number):
-        for _ in range(200):
-            if self.saving(number) in self.server.query('INFO').stdout:
-                return
-            time.sleep(0.05)
-        self.fail(f'not {self.saving(number)}')
 
     def test_what_redis_would_save_soon_is_saved_before(self):
         self.addCleanup(self.server.ask, 'CONFIG SET save ""')
@@ -467,9 +696,8 @@ class TestRedisWithAppendOnlyFile(RedisTestCase):
                     self.server.ask(f'CONFIG SET save "{points}"')
                     self.server.ask(self.server.writing)
                     hook = self.held(shell=shell)
-                    said = self.server.query('INFO persistence').stdout
-                    unsaved = 'rdb_changes_since_last_save:0' not in said
-                    self.assertEqual(is_saved, not unsaved)
+                    unsaved = self.told('rdb_changes_since_last_save')
+                    self.assertEqual(is_saved, unsaved == '0')
                     hook.verify()
                     self.assertEqual(0, hook.release())
                     self.assertEqual('', hook.errors())
@@ -482,7 +710,7 @@ class TestRedisWithPassword(quiescer_hook.HookTestCase):
     def test_the_password_comes_from_a_file(self):
         if missing := quiescer_servers.Redis.missing():
             self.fail(f'{missing} is not installed: see tools/prepare')
-        server = quiescer_servers.Redis()
+        server = quiescer_servers.Redis('--appendonly', 'yes')
         self.addCleanup(server.remove)
         server.ask('CONFIG SET requirepass secret')
         self.assert_refused(self.hook(f'socket={server.socket}'), 1, 'NOAUTH')
