@@ -277,6 +277,17 @@ class PostgreSQL(Server):
         self.process.wait(30)
 
 
+class Postmaster(PostgreSQL):
+    """One that runs by the name that it has in Red Hat's systems."""
+
+    def command(self):
+        name = os.path.join(self.folder, 'postmaster')
+        program, *options = super().command()
+        if not os.path.islink(name):
+            os.symlink(program, name)
+        return [name, *options]
+
+
 class Redis(Server):
     programs = ('redis-check-rdb', 'redis-cli')
     hello = 'PING'
