@@ -134,6 +134,10 @@ check_server() {
     [ -n "$pid" ] || return 0
     place=$(absolute "$pid_file") answering=''
     { read -r answering <"$place"; } 2>/dev/null
+    served_by 'mariadbd mysqld' "$answering"
+    # Where its pid file can't be read it may be any of these.
+    [ "$SERVERS" != unknown ] || served_by 'mariadbd mysqld' /proc/[0-9]*
+    [ -n "$pid" ] || return 0
     [ -n "$answering" ] ||
         fail "can't tell whether the $server that answers is process $pid: its pid file $place can't be read"
     [ "$answering" = "$pid" ] || fail "the $server that answers is process $answering, not $pid"
@@ -217,13 +221,8 @@ find_data() {
     tables='information_schema.INNODB_DATAFILES' column=path
     [ "$gtid_binlog_pos" = none ] || tables='information_schema.INNODB_SYS_TABLESPACES' column=filename
     is_seen=yes
-    for place in "${datadir%/}" "${datadir%/}"/*/ "${datadir%/}"/.[!.]*/; do
-        case $place in
-        */lost+found/) ;;
-        *) [ ! -d "$place" ] || is_open "$place" || is_seen='' ;;
-        esac
-    done
-    [ -n "$is_seen" ] || unseen "$datadir" "this account can't enter it, and there may be links"
+    links=$(links_of "${datadir%/}/") || is_seen=''
+    [ -n "$is_seen" ] || unseen "$datadir" "this account can't enter all of it, and there may be links"
     tablespaces=$(ask "SELECT DISTINCT SUBSTRING($column, 1, LENGTH($column) - LOCATE('/', REVERSE($column)))
         FROM $tables WHERE $column LIKE '/%'") || {
         tablespaces=''
@@ -244,8 +243,7 @@ find_data() {
     }
     outside=$(
         printf '%s\n' "$innodb_data_file_path" | tr ';' '\n' | sed -n 's,^\(/.*\)/[^/:]*:.*,\1,p'
-        printf '%s\n' "$tablespaces"
-        find "${datadir%/}" -maxdepth 2 -type l -exec readlink -f {} \; 2>/dev/null </dev/null
+        printf '%s\n' "$tablespaces" "$links"
     )
     while IFS= read -r place; do
         case $place in

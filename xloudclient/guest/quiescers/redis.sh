@@ -164,6 +164,7 @@ END
 RETURN=$(printf '\r')
 
 find_data() {
+    served_by 'redis-server valkey-server' "$process_id"
     redis CONFIG GET dir
     case $ANSWER in
     "dir$NEWLINE"/*) data "${ANSWER#*"$NEWLINE"}" ;;

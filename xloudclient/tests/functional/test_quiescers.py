@@ -14,6 +14,7 @@
 
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import tempfile
@@ -332,6 +333,113 @@ class TestService(quiescer_hook.HookTestCase):
         self.assert_refused(
             self.service(), 1, "app.service can't be stopped: Access denied"
         )
+
+
+_MOUNTS = """20 1 8:1 / / rw - ext4 /dev/vda1 rw
+21 20 8:16 / /var/lib/mysql rw shared:1 - xfs /dev/vdb rw
+22 20 8:17 /a\\040folder /srv/two\\040words rw - xfs /dev/vdc rw
+"""
+
+#: What has been mounted for a server, what it is asked for, what it finds.
+_VIEWS = (
+    ('', '/etc', '8:1 /etc'),
+    ('', '/var/lib/mysql', '8:16 '),
+    ('', '/var/lib/mysql/d', '8:16 /d'),
+    ('', '/var/lib/mysqld', '8:1 /var/lib/mysqld'),
+    ('', '/srv/two words/x', '8:17 /a\\040folder/x'),
+    # BindPaths=, ReadWritePaths=: the same, and another place
+    ('30 20 8:1 /var/log /var/log rw - ext4 x rw', '/var/log', '8:1 /var/log'),
+    ('30 20 8:1 /srv /var/log rw - ext4 x rw', '/var/log/d', '8:1 /srv/d'),
+    # TemporaryFileSystem=: what was mounted below is hidden, not gone
+    ('30 20 0:9 / /var/lib rw - tmpfs x rw', '/var/lib/mysql', '0:9 /mysql'),
+    ('30 21 0:9 / /var/lib/mysql rw - tmpfs x rw', '/var/lib/mysql', '0:9 '),
+)
+
+
+class TestWhereAServerHasItsData(quiescer_hook.HookTestCase):
+    def place(self, mounts, path):
+        folder = pathlib.Path(quiescer_hook.folder(self))
+        (folder / '7').mkdir()
+        (folder / '7' / 'mountinfo').write_text(mounts)
+        text = quiescers.script('sync').replace('/proc/', f'{folder}/')
+        text = text.replace('\nhold\n', '\nplace_in 7 "$ASKED"\n')
+        found = set()
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            done = subprocess.run(
+                [*shell, '-c', text, 'sync', 'hold'],
+                env={**os.environ, 'ASKED': path},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                cwd=folder,
+            )
+            self.assertEqual('', done.stderr)
+            found.add(done.stdout)
+        self.assertEqual(1, len(found))
+        return found.pop().removesuffix('\n')
+
+    def test_mounts_are_followed_from_the_root(self):
+        for mounted, path, expected in _VIEWS:
+            with self.subTest(mounted=mounted, path=path):
+                self.assertEqual(
+                    expected, self.place(f'{_MOUNTS}{mounted}\n', path)
+                )
+
+    def test_without_a_root_nothing_can_be_told(self):
+        """So it is in a folder that is a root (chroot) and no mount."""
+        self.assertEqual('', self.place(_MOUNTS.partition('\n')[2], '/srv'))
+        self.assertEqual('', self.place('', '/srv'))
+
+    def test_a_server_that_sees_other_mounts_has_its_data_elsewhere(self):
+        self.need('unshare', 'setpriv')
+        for kind, quiescer, options in (
+            (
+                quiescer_servers.MariaDB,
+                'mysql',
+                lambda server: (f'defaults_file={server.defaults}',),
+            ),
+            (
+                quiescer_servers.PostgreSQL,
+                'postgresql',
+                lambda server: (f'socket={server.folder}', 'user=postgres'),
+            ),
+            (
+                quiescer_servers.Redis,
+                'redis',
+                lambda server: (f'socket={server.socket}',),
+            ),
+        ):
+            server = kind()
+            self.addCleanup(server.remove)
+            for script, problem in (
+                ('mount --bind data data', 'tmpfs'),
+                (
+                    'cp -a data was; mount -t tmpfs none data; '
+                    'cp -a was/. data; chown --reference=was data; '
+                    'chmod --reference=was data',
+                    'the server sees another file system there',
+                ),
+            ):
+                server.stop()
+                server.apart = quiescer_servers.with_mounts(script)
+                server.start()
+                self.quiescer = quiescer
+                words = options(server)
+                if quiescer == 'postgresql':
+                    words = (*words, f'port={server.port}')
+                with self.subTest(quiescer=quiescer, script=script):
+                    hook = self.hook(*words)
+                    places = {one['path']: one for one in hook.ready()['data']}
+                    self.assertEqual(0, hook.release())
+                    self.assertEqual(
+                        {
+                            'path': server.data,
+                            'disks': [],
+                            'problem': problem,
+                        },
+                        places[server.data],
+                    )
 
 
 class TestProbe(quiescer_hook.HookTestCase):

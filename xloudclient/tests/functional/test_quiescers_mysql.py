@@ -174,13 +174,32 @@ class TestMysqlHolds(MysqlTestCase):
         path = self.account('blind')
         # the data folder as an account sees it that can't enter it
         text = quiescer_hook.quiescers.script('mysql').replace(
-            'is_open() {\n', 'is_open() {\n    false &&\n'
+            'links_of() {\n', 'links_of() {\n    return 1\n'
         )
         hook = self.held(f'defaults_file={path}', text=text)
         problems = [one.get('problem', '') for one in self.ready['data']]
         hook.release()
-        self.assertIn("this account can't enter it", ' '.join(problems))
+        self.assertIn("this account can't enter all", ' '.join(problems))
         self.assertIn('it needs PROCESS', ' '.join(problems))
+
+    def test_where_the_process_is_not_known_all_servers_count(self):
+        other = quiescer_servers.MariaDB()
+        self.addCleanup(other.remove)
+        pid_file = f'{self.server.folder}/pid'
+        os.rename(pid_file, f'{pid_file}.hidden')
+        self.addCleanup(os.rename, f'{pid_file}.hidden', pid_file)
+        self.held().release()
+        self.assertEqual('tmpfs', self.ready['data'][0]['problem'])
+        other.stop()
+        other.apart = quiescer_servers.with_mounts(
+            f'mount -t tmpfs none {self.server.data}'
+        )
+        other.start()
+        self.held().release()
+        self.assertEqual(
+            'the server sees another file system there',
+            self.ready['data'][0]['problem'],
+        )
 
     def test_end_of_input_releases(self):
         hook = self.held()
