@@ -214,6 +214,7 @@ class MariaDB(Server):
             '--no-defaults',
             f'--socket={self.socket}',
             '--user=root',
+            '--comments',
             '-BNe',
         ]
 
