@@ -246,6 +246,7 @@ where_add_disk() {
 DATA='' SERVERS='' data_paths=$NEWLINE data_count=0
 data() {
     data_one "$1"
+    data_root=$(readlink -f -- "$1" 2>/dev/null) || data_root=$1
     data_mounts=${SERVERS%% *}
     data_mounts=/proc/${data_mounts:-self}/mountinfo
     [ -r "$data_mounts" ] || return 0
@@ -255,7 +256,7 @@ data() {
         case $data_mount in
         *\\*) data_mount=$(printf '%b' "$(printf '%s' "$data_mount" | sed 's/\\/\\0/g')") ;;
         esac
-        case $data_mount in "${1%/}"/?*) data_one "$data_mount" ;; esac
+        case $data_mount in "${data_root%/}"/?*) data_one "$data_mount" ;; esac
     done <"$data_mounts"
 }
 
@@ -336,6 +337,7 @@ unseen() {
 
 # links_of FOLDER...: prints what the links below it lead to. It fails where this account may not see them all.
 links_of() {
+    command -v find >/dev/null 2>&1 || return
     # What is gone meanwhile is no matter.
     find "$@" -name lost+found -prune -o -type l -exec readlink -f {} \; </dev/null 2>"links.$$"
     ! grep -q 'ermission denied' "links.$$"

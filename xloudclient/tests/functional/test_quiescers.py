@@ -357,12 +357,14 @@ _VIEWS = (
 
 
 class TestWhereAServerHasItsData(quiescer_hook.HookTestCase):
-    def place(self, mounts, path):
+    def asked(self, words, mounts, path):
+        """Give what these words say of a path where there are such mounts."""
         folder = pathlib.Path(quiescer_hook.folder(self))
-        (folder / '7').mkdir()
-        (folder / '7' / 'mountinfo').write_text(mounts)
+        for process in ('7', 'self'):
+            (folder / process).mkdir()
+            (folder / process / 'mountinfo').write_text(mounts)
         text = quiescers.script('sync').replace('/proc/', f'{folder}/')
-        text = text.replace('\nhold\n', '\nplace_in 7 "$ASKED"\n')
+        text = text.replace('\nhold\n', f'\n{words}\n')
         found = set()
         for shell in quiescer_hook.SHELLS:
             self.need(shell[0])
@@ -378,6 +380,22 @@ class TestWhereAServerHasItsData(quiescer_hook.HookTestCase):
             found.add(done.stdout)
         self.assertEqual(1, len(found))
         return found.pop().removesuffix('\n')
+
+    def place(self, mounts, path):
+        return self.asked('place_in 7 "$ASKED"', mounts, path)
+
+    def test_what_is_mounted_below_is_found_behind_a_link(self):
+        folder = quiescer_hook.folder(self)
+        os.makedirs(f'{folder}/data/below')
+        os.symlink('data', f'{folder}/link')
+        mount = f'30 20 8:1 / {folder}/data/below rw - ext4 /dev/vda1 rw\n'
+        said = self.asked(
+            'data "$ASKED"; say "[$DATA]"', _MOUNTS + mount, f'{folder}/link'
+        )
+        self.assertEqual(
+            [f'{folder}/link', f'{folder}/data/below'],
+            [one['path'] for one in json.loads(said)],
+        )
 
     def test_mounts_are_followed_from_the_root(self):
         for mounted, path, expected in _VIEWS:
