@@ -243,17 +243,21 @@ where_add_disk() {
 
 # data PATH: adds PATH, and every file system mounted below it that has a disk or a server, to the list DATA.
 # Of many paths it keeps those that tell something new: another disk.
-DATA='' data_paths=$NEWLINE data_count=0
+DATA='' SERVERS='' data_paths=$NEWLINE data_count=0
 data() {
     data_one "$1"
+    data_root=$(readlink -f -- "$1" 2>/dev/null) || data_root=$1
+    data_mounts=${SERVERS%% *}
+    data_mounts=/proc/${data_mounts:-self}/mountinfo
+    [ -r "$data_mounts" ] || return 0
     while read -r _ _ _ _ data_mount data_rest; do
         case ${data_rest#* - } in *' /'* | *:/* | zfs*) ;; *) continue ;; esac
         # mountinfo writes \ooo, printf reads \0ooo.
         case $data_mount in
         *\\*) data_mount=$(printf '%b' "$(printf '%s' "$data_mount" | sed 's/\\/\\0/g')") ;;
         esac
-        case $data_mount in "${1%/}"/?*) data_one "$data_mount" ;; esac
-    done </proc/self/mountinfo
+        case $data_mount in "${data_root%/}"/?*) data_one "$data_mount" ;; esac
+    done <"$data_mounts"
 }
 
 data_one() {
@@ -261,12 +265,66 @@ data_one() {
     while [ "$data_path" != "${data_path%/}" ] && [ "$data_path" != / ]; do data_path=${data_path%/}; done
     case $data_paths in *"$NEWLINE$data_path$NEWLINE"*) return ;; esac
     data_paths=$data_paths$data_path$NEWLINE
+    is_seen_by_servers "$data_path" || return 0
     where "$data_path"
     data_count=$((data_count + 1))
     if [ "$data_count" -gt 12 ]; then
         case $DATA in *"\"disks\"${WHERE#*\"disks\"}"*) return ;; esac
     fi
     DATA=${DATA:+$DATA, }$WHERE
+}
+
+# served_by "NAME..." PID...: what is given to `data` from now on is the data of these processes, as far as they have one of
+# these names: a number may come from another machine, or from a container.
+served_by() {
+    served_names=$1 SERVERS=''
+    shift
+    for served_process; do
+        served_name=''
+        { IFS= read -r served_name <"/proc/${served_process#/proc/}/comm"; } 2>/dev/null
+        case " $served_names " in *" $served_name "*) SERVERS="${SERVERS:+$SERVERS }${served_process#/proc/}" ;; esac
+    done
+    : "${SERVERS:=unknown}"
+}
+
+# is_seen_by_servers PATH: whether SERVERS find there what we do; else it is unseen. Units of systemd, for one, may have
+# other file systems mounted than the rest of the machine, or another root.
+is_seen_by_servers() {
+    seen_path=$(readlink -f -- "$1" 2>/dev/null) || seen_path=$1
+    for seen_process in $SERVERS; do
+        case $(place_in "$seen_process" "$1" "$seen_path") in
+        '') unseen "$1" "what the server sees there can't be told" ;;
+        "$(place_in self "$1" "$seen_path")") continue ;;
+        *) unseen "$1" 'the server sees another file system there' ;;
+        esac
+        return 1
+    done
+}
+
+# place_in PID PATH...: prints which file system that process finds each PATH in, and the path there; nothing where that can't
+# be told. Its mountinfo may be read by anybody, unlike its root. A later mount may hide an earlier one that is longer, so the
+# mounts are followed from the root. What is mounted on itself, as ProtectSystem= does, is the same place.
+place_in() {
+    place_mounts=/proc/$1/mountinfo
+    shift
+    [ -r "$place_mounts" ] || return 0
+    printf '%s\n' "$@" | sed 's/\\/\\134/g; s/ /\\040/g; s/'"$TAB"'/\\011/g' | awk '
+        FNR == NR {
+            sub("/$", "", $4); sub("/$", "", $5)
+            parent[$1] = $2; system_number[$1] = $3; root[$1] = $4; point[$1] = $5
+            next
+        }
+        {
+            mount = ""
+            for (one in parent) if (point[one] == "" && (parent[one] == one || !(parent[one] in parent))) next_mount = one
+            while (next_mount != "") {
+                mount = next_mount; next_mount = ""
+                for (one in parent)
+                    if (parent[one] == mount && point[one] != "" && index($0 "/", point[one] "/") == 1 &&
+                        (next_mount == "" || length(point[one]) < length(point[next_mount]))) next_mount = one
+            }
+            if (mount != "") print system_number[mount], root[mount] substr($0, length(point[mount]) + 1)
+        }' "$place_mounts" - 2>/dev/null
 }
 
 # unseen PATH PROBLEM: adds to DATA that nobody can tell which disks PATH lives on, and why.
@@ -277,16 +335,21 @@ unseen() {
     DATA="${DATA:+$DATA, }{\"path\": $unseen_path, \"disks\": [], \"problem\": $JSON}"
 }
 
-# is_open FOLDER: whether this account can see what is in it.
-is_open() {
-    [ -r "$1" ] && [ -x "$1" ]
+# links_of FOLDER...: prints what the links below it lead to. It fails where this account may not see them all.
+links_of() {
+    command -v find >/dev/null 2>&1 || return
+    # What is gone meanwhile is no matter.
+    find "$@" -name lost+found -prune -o -type l -exec readlink -f {} \; </dev/null 2>"links.$$"
+    ! grep -q 'ermission denied' "links.$$"
 }
 
-# less CLASS SENTENCE: for quiesce, when this quiescer gives less than it could; sets LESS, which ends the READY object.
-LESS=''
+# less CLASS SENTENCE: when this quiescer gives less than it could, for one reason or several; sets LESS, which ends the READY
+# object.
+LESS='' less_reasons=''
 # shellcheck disable=SC2034 # used by who sources this
 less() {
-    json "$2"
+    less_reasons=${less_reasons:+$less_reasons; }$2
+    json "$less_reasons"
     LESS=", \"reason\": $JSON"
     gives=$1
 }

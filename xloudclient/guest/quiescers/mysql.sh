@@ -53,15 +53,15 @@ client() {
     exec "$program" "$@"
 }
 
-# Sets LINE to the last error of the client, without the statement that it repeats.
+# why [FILE]: sets LINE to the last error of the client, without the statement that it repeats.
 why() {
-    first_line "mysql-error.$$"
+    first_line "${1:-mysql-error.$$}"
     case $LINE in *ERROR*) LINE="ERROR${LINE##*ERROR}" ;; esac
 }
 
-# ask SQL: one statement in a session of its own, before anything is held.
+# ask SQL [ARGUMENT...]: one statement in a session of its own, before anything is held.
 ask() {
-    (client -e "$1" </dev/null 2>"mysql-error.$$")
+    (client -e "$@" </dev/null 2>"mysql-error.$$")
 }
 
 examine() {
@@ -74,7 +74,8 @@ examine() {
     check_proof
     [ "$MODE" != check ] || refuse_long_queries
     find_data
-    READY="{\"gives\": \"$gives\", \"data\": [$DATA], $DETAILS}"
+    check_recovery
+    READY="{\"gives\": \"$gives\", \"data\": [$DATA], $DETAILS$LESS}"
 }
 
 prepare() {
@@ -101,10 +102,12 @@ learn() {
     datadir='' innodb_data_home_dir='' innodb_log_group_home_dir='' innodb_undo_directory='' innodb_data_file_path=''
     log_bin=OFF log_bin_basename='' relay_log_basename='' aria_log_dir_path='' version='' hostname='' pid_file=''
     gtid_mode='' gtid_binlog_pos=none innodb_flush_log_at_trx_commit='' innodb_flush_log_at_timeout=1 server_socket=''
+    innodb_flush_method='' innodb_doublewrite='' relay_log_recovery=OFF
     learned=$(ask "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('datadir', 'innodb_data_home_dir',
         'innodb_log_group_home_dir', 'innodb_undo_directory', 'innodb_data_file_path', 'log_bin', 'log_bin_basename',
         'relay_log_basename', 'aria_log_dir_path', 'version', 'hostname', 'pid_file', 'gtid_mode', 'gtid_binlog_pos',
-        'innodb_flush_log_at_trx_commit', 'innodb_flush_log_at_timeout', 'socket')") || {
+        'innodb_flush_log_at_trx_commit', 'innodb_flush_log_at_timeout', 'innodb_flush_method', 'innodb_doublewrite',
+        'relay_log_recovery', 'socket')") || {
         why
         fail "can't log in to $server: $LINE"
     }
@@ -131,9 +134,12 @@ check_server() {
         [ "$(readlink -f "$socket")" = "$(readlink -f "$place")" ] ||
             fail "the $server that answers is not the one of the socket $socket: its own is $place"
     fi
-    [ -n "$pid" ] || return 0
     place=$(absolute "$pid_file") answering=''
     { read -r answering <"$place"; } 2>/dev/null
+    served_by 'mariadbd mysqld' "$answering"
+    # Where its pid file can't be read it may be any of these.
+    [ "$SERVERS" != unknown ] || served_by 'mariadbd mysqld' /proc/[0-9]*
+    [ -n "$pid" ] || return 0
     [ -n "$answering" ] ||
         fail "can't tell whether the $server that answers is process $pid: its pid file $place can't be read"
     [ "$answering" = "$pid" ] || fail "the $server that answers is process $answering, not $pid"
@@ -183,9 +189,15 @@ prove_lock() {
     return 1
 }
 
-# oldest SECONDS CONDITION: prints the statements of others that run the longest, for a sentence.
+# A statement without what may stand before its first word: brackets and comments, other than those that are run.
+BARE="REGEXP_REPLACE(LEFT(info, 1000),
+    '^([[:space:](]+|/[*](?!M?!)(?s:.*?)[*]/|(--[[:space:]]|#)[^$NEWLINE]*$NEWLINE)*', '')"
+
+# oldest SECONDS CONDITION: prints which statements of others run the longest, for a sentence. Of the statement itself only its
+# first word: the rest may be anybody's secret.
 oldest() {
-    ask "SELECT CONCAT('connection ', id, ' of ', user, ' for ', time, ' s: ', LEFT(info, 80))
+    ask "SELECT CONCAT('connection ', id, ' of ', user, ' for ', time, ' s: ',
+        IFNULL(UPPER(REGEXP_SUBSTR($BARE, '^[A-Za-z]+')), ''), IFNULL(CONCAT(' (', NULLIF(state, ''), ')'), ''))
         FROM information_schema.processlist WHERE command IN ('Query', 'Execute') AND time >= $1
         AND id <> CONNECTION_ID() AND user NOT IN ('system user', 'event_scheduler') AND info IS NOT NULL AND $2
         ORDER BY time DESC, id LIMIT 3" | tr -c ' -~\n' '?' | awk 'NR > 1 { printf "; " } { printf "%s", $0 }'
@@ -193,9 +205,11 @@ oldest() {
 
 refuse_long_queries() {
     [ "$long_query" -gt 0 ] || return 0
-    # A SELECT that only reads doesn't hinder MariaDB's lock; it does MySQL's.
+    # What only reads doesn't hinder MariaDB's lock; it does MySQL's. WITH may be followed by another word than SELECT.
     readers="TRUE"
-    [ "$gtid_binlog_pos" = none ] || readers="NOT (info LIKE 'SELECT%' AND info NOT LIKE '%FOR UPDATE%')"
+    [ "$gtid_binlog_pos" = none ] || readers="NOT (
+        $BARE REGEXP '^(SELECT|SHOW)[^A-Za-z0-9_]' AND info NOT REGEXP 'FOR[[:space:]]+UPDATE' OR
+        $BARE REGEXP '^WITH[^A-Za-z0-9_]' AND info NOT REGEXP '[^A-Za-z0-9_](UPDATE|DELETE)([^A-Za-z0-9_]|\$)')"
     long=$(oldest "$long_query" "$readers")
     [ -z "$long" ] || fail "a statement has been running too long to ask for the lock now: $long" 75
 }
@@ -217,13 +231,8 @@ find_data() {
     tables='information_schema.INNODB_DATAFILES' column=path
     [ "$gtid_binlog_pos" = none ] || tables='information_schema.INNODB_SYS_TABLESPACES' column=filename
     is_seen=yes
-    for place in "${datadir%/}" "${datadir%/}"/*/ "${datadir%/}"/.[!.]*/; do
-        case $place in
-        */lost+found/) ;;
-        *) [ ! -d "$place" ] || is_open "$place" || is_seen='' ;;
-        esac
-    done
-    [ -n "$is_seen" ] || unseen "$datadir" "this account can't enter it, and there may be links"
+    links=$(links_of "${datadir%/}/") || is_seen=''
+    [ -n "$is_seen" ] || unseen "$datadir" "this account can't enter all of it, and there may be links"
     tablespaces=$(ask "SELECT DISTINCT SUBSTRING($column, 1, LENGTH($column) - LOCATE('/', REVERSE($column)))
         FROM $tables WHERE $column LIKE '/%'") || {
         tablespaces=''
@@ -244,8 +253,7 @@ find_data() {
     }
     outside=$(
         printf '%s\n' "$innodb_data_file_path" | tr ';' '\n' | sed -n 's,^\(/.*\)/[^/:]*:.*,\1,p'
-        printf '%s\n' "$tablespaces"
-        find "${datadir%/}" -maxdepth 2 -type l -exec readlink -f {} \; 2>/dev/null </dev/null
+        printf '%s\n' "$tablespaces" "$links"
     )
     while IFS= read -r place; do
         case $place in
@@ -256,6 +264,46 @@ find_data() {
 $outside
 END
     [ "${#DATA}" -lt 3000 ] || fail "the data of this server is in too many places to be told"
+}
+
+# What a copy needs to recover and the lock doesn't give: the server still writes pages and its log, and a replica what it
+# receives.
+check_recovery() {
+    case $innodb_flush_method in
+    nosync | littlesync) less crash "a copy may not recover: innodb_flush_method=$innodb_flush_method" ;;
+    esac
+    # DETECT_ONLY finds pages that are torn, and has no copy of them.
+    case $innodb_doublewrite in
+    '' | ON | DETECT_AND_RECOVER) ;;
+    *) less crash "a copy may not recover: innodb_doublewrite=$innodb_doublewrite" ;;
+    esac
+    check_replica
+}
+
+# Where a replica goes on after a recovery is safe if it is a GTID, in a table. A file that says so and the log of what it
+# received are written under the lock, too; MySQL fetches that log again if it is told to.
+check_replica() {
+    [ "$gtid_binlog_pos" != none ] || [ "$relay_log_recovery" != ON ] || return 0
+    for statement in 'SHOW ALL SLAVES STATUS' 'SHOW REPLICA STATUS' 'SHOW SLAVE STATUS'; do
+        channels=$(ask "$statement" --column-names) && break
+    done || {
+        why
+        ! has_relay_logs || less crash "this server has relay logs, and this account can't see how it replicates: $LINE"
+        return
+    }
+    unsafe=$(printf '%s\n' "$channels" | awk -F '\t' '
+        NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next }
+        $(column["Slave_IO_Running"] + column["Replica_IO_Running"]) == "No" { next }
+        !column["Using_Gtid"] || $column["Using_Gtid"] == "No"')
+    [ -z "$unsafe" ] || less crash "this server is a replica that a crash may make go on at a wrong position: it uses no GTID, or \
+relay_log_recovery is off"
+}
+
+has_relay_logs() {
+    for place in "$(absolute "${relay_log_basename:-relay-bin}")"*.[0-9]* "${datadir%/}"/*relay-bin*.[0-9]*; do
+        [ ! -e "$place" ] || return 0
+    done
+    return 1
 }
 
 absolute() {
@@ -313,13 +361,18 @@ tell() {
 }
 
 # lock_wait_timeout bounds each of the several waits for the lock, so a second session bounds the whole: it ends our own
-# statement, never anybody else's. It is there before the lock is asked for; descriptor 5 is its input.
+# statement, never anybody else's. It has logged in before the lock is asked for; descriptor 5 is its input.
 open_guard() {
-    mkfifo "mysql-guard.$$" "mysql-timer.$$" || fail "no named pipe can be made in $PWD"
-    client <"mysql-guard.$$" >/dev/null 2>&1 3>&- 4<&- &
-    exec 5>"mysql-guard.$$"
-    rm -f "mysql-guard.$$"
-    printf 'SET SESSION wait_timeout = 86400;\n' 2>/dev/null >&5
+    mkfifo "mysql-guard.$$" "mysql-timer.$$" "mysql-out.$$" || fail "no named pipe can be made in $PWD"
+    client <"mysql-guard.$$" >"mysql-out.$$" 2>"mysql-refused.$$" 3>&- 4<&- &
+    exec 5>"mysql-guard.$$" 6<"mysql-out.$$"
+    rm -f "mysql-guard.$$" "mysql-out.$$"
+    printf 'SET SESSION wait_timeout = 86400; SELECT 1;\n' 2>/dev/null >&5
+    IFS= read -r answer <&6 || {
+        why "mysql-refused.$$"
+        fail "can't log in to $server a second time, to bound the wait for the lock: $LINE"
+    }
+    exec 6<&-
 }
 
 # Where the timer was as fast as the lock, what it ends is a later statement of the session, and the lock counts as lost.

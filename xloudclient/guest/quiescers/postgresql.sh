@@ -14,18 +14,22 @@
 #
 # PostgreSQL has no lock that stops writes, and needs none: a copy of all its files as of one moment recovers by itself,
 # with everything that was committed then. One disk is copied as of one moment; several need frozen file systems.
-# The checkpoint makes that recovery short. It relies on fsync and full_page_writes: without them this gives `crash`.
+# The checkpoint makes that recovery short. It relies on fsync and full_page_writes, and what was acknowledged is there only
+# with synchronous_commit: without them this gives `crash`.
 # A session is kept, and asked at the end: a new one may have to write a file of its own, which takes until the thaw where
 # the file system is frozen.
-# Not covered: unlogged tables (they are empty after a recovery), and what was committed with synchronous_commit=off since
-# the checkpoint (recovery loses the last moments of that, as PostgreSQL says).
+# Not covered: unlogged tables (they are empty after a recovery), and what a session committed that has itself set
+# synchronous_commit to off (recovery loses the last moments of that, as PostgreSQL says).
 . "${0%/*}/common.sh"
 socket='' port='' pid='' user='' timeout=20
 options 'socket port pid user timeout' "$@"
 [ -z "$pid" ] || whole pid "$pid"
 whole timeout "$timeout"
 
-STARTED='' LSN='' RUN_AS=''
+SETTINGS='' LSN='' RUN_AS=''
+# Which server it is, and what a recovery relies on. Nothing that has to be read from a disk, which may be frozen.
+STATE="pg_postmaster_start_time(), current_setting('fsync'), current_setting('full_page_writes'),
+    current_setting('synchronous_commit')"
 
 # ask SQL: prints the answer without decoration, columns separated by tabs. Never asks for a password.
 ask() {
@@ -54,27 +58,31 @@ examine() {
         id "$RUN_AS" >/dev/null 2>&1 || RUN_AS=postgres
         id "$RUN_AS" >/dev/null 2>&1 || RUN_AS=''
     fi
-    answer=$(ask "SELECT current_setting('server_version'), pg_postmaster_start_time(),
-        current_setting('fsync'), current_setting('full_page_writes'), current_setting('data_directory')") || {
+    answer=$(ask "SELECT current_setting('server_version'), current_setting('data_directory'), $STATE") || {
         first_line "postgresql-error.$$"
         case $LINE in
         ERROR:*) fail "this PostgreSQL account may not do what is needed: $LINE" ;;
         *) fail "can't log in to PostgreSQL: $LINE" ;;
         esac
     }
-    IFS=$TAB read -r version STARTED fsync full_page_writes directory <<END
+    IFS=$TAB read -r version directory SETTINGS <<END
 $answer
 END
-    check_server
+    IFS=$TAB read -r started fsync full_page_writes _ <<END
+$SETTINGS
+END
+    find_server
     may_checkpoint
     find_data
     gives=application
     if [ "$fsync" != on ] || [ "$full_page_writes" != on ]; then
         less crash "a copy may not recover: fsync=$fsync, full_page_writes=$full_page_writes"
     fi
+    is_synchronous ||
+        less crash "the last commits may be in the server's memory only: synchronous_commit=off here, or for a role or a database"
     json "$version"
     details="\"version\": $JSON, \"fsync\": \"$fsync\", \"full_page_writes\": \"$full_page_writes\""
-    json "$STARTED"
+    json "$started"
     details="$details, \"started\": $JSON"
     READY="{\"gives\": \"$gives\", \"data\": [$DATA], $details$LESS}"
 }
@@ -104,12 +112,23 @@ may_checkpoint() {
     [ "${may:-0}" != 0 ] || fail "this PostgreSQL account may make no checkpoint: it needs to be a superuser or in pg_checkpoint"
 }
 
+# What the server has by default is hidden where this account or this database has a value of its own.
+is_synchronous() {
+    asynchronous=$(ask "SELECT count(*) FROM (
+        SELECT CASE WHEN source IN ('database', 'user', 'database user') THEN 'off' ELSE setting END AS value
+        FROM pg_settings WHERE name = 'synchronous_commit'
+        UNION ALL SELECT split_part(one, '=', 2) FROM pg_db_role_setting, unnest(setconfig) AS one
+        WHERE one LIKE 'synchronous_commit=%') AS every WHERE lower(value) IN ('off', 'false', 'no', '0')")
+    [ "$asynchronous" = 0 ]
+}
+
 # Which server answers? The parent of the process that serves a session is the server's own.
-check_server() {
-    [ -n "$pid" ] || return 0
+find_server() {
     # shellcheck disable=SC2016 # expanded by the shell that psql starts while its session lives
     answering=$(printf '%s\n' 'SELECT pg_backend_pid() AS backend \gset' '\setenv XLOUD_BACKEND :backend' \
         '\! sed -n "s/^PPid:[^0-9]*//p" "/proc/$XLOUD_BACKEND/status"' | session 2>/dev/null)
+    served_by 'postgres postmaster' "$answering"
+    [ -n "$pid" ] || return 0
     case $answering in
     "$pid") ;;
     '' | *[!0-9]*) fail "can't tell whether the PostgreSQL that answers is process $pid: its processes can't be seen" ;;
@@ -118,15 +137,17 @@ check_server() {
 }
 
 find_data() {
+    # psql's environment may name a server elsewhere, and there may be a process of the same number here.
+    is_here=$(ask "SELECT inet_server_addr() IS NOT DISTINCT FROM inet_client_addr() OR inet_server_addr() <<= '127.0.0.0/8'")
+    if [ "$is_here" != t ]; then
+        unseen "$directory" 'not on this machine'
+        return
+    fi
     data "$directory"
     # The server may have moved its log, and keeps tablespaces behind links.
     places=$(ask "SELECT pg_tablespace_location(oid) FROM pg_tablespace") ||
         unseen "$directory" 'where its tablespaces are is not visible to this account'
-    if [ -e "$directory/pg_wal" ] && place=$(readlink -f "$directory/pg_wal"); then
-        places=$places$NEWLINE$place
-    else
-        unseen "$directory/pg_wal" "this account can't enter $directory, and it may be a link"
-    fi
+    links=$(links_of "$directory/") || unseen "$directory" "this account can't enter all of it, and there may be links"
     while IFS= read -r place; do
         case $place in
         '' | "${directory%/}"/*) ;;
@@ -134,6 +155,7 @@ find_data() {
         esac
     done <<END
 $places
+$links
 END
     [ "${#DATA}" -lt 3400 ] || fail "the data of this server is in too many places to be told"
 }
@@ -151,8 +173,8 @@ open_session() {
 
 # Sets LSN: everything committed before it is in a copy made from now on.
 ask_position() {
-    query='SELECT pg_postmaster_start_time(),
-        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END'
+    query="SELECT $STATE,
+        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END"
     printf '%s;\n' "$query" 2>/dev/null >&3
     # Without the session, another one may tell what became of the server.
     IFS= read -r answer <&4 || answer=$(ask "$query" 3>&- 4<&-) || {
@@ -161,10 +183,12 @@ ask_position() {
         return 1
     }
     LSN=${answer##*"$TAB"}
-    if [ "${answer%"$TAB"*}" != "$STARTED" ]; then
-        REASON="PostgreSQL was restarted meanwhile: $STARTED, now ${answer%"$TAB"*}"
-        return 1
-    fi
+    case ${answer%"$TAB"*} in
+    "$SETTINGS") ;;
+    "$started$TAB"*) REASON="PostgreSQL's fsync, full_page_writes or synchronous_commit was changed meanwhile" ;;
+    *) REASON="PostgreSQL was restarted meanwhile: $started, now ${answer%%"$TAB"*}" ;;
+    esac
+    [ -z "$REASON" ]
 }
 
 verify() {

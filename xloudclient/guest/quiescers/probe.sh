@@ -96,9 +96,10 @@ for process in $(ps -e -o pid= 2>/dev/null || { cd /proc && echo [0-9]*; }); do
     { IFS= read -r command <"$folder/comm"; } 2>/dev/null
     case $command in
     mariadbd | mysqld) is_reachable "$folder" && database mysql "$process" "$command" ;;
-    postgres) is_reachable "$folder" && ! is_child "$folder" && database postgresql "$process" "$command" ;;
+    postgres | postmaster) is_reachable "$folder" && ! is_child "$folder" && database postgresql "$process" "$command" ;;
     redis-server | valkey-server) is_reachable "$folder" && database redis "$process" "$command" ;;
-    mongod | clickhouse-serv | influxd | cockroach | etcd | slapd | sqlservr | oracle | db2sysc | beam.smp | memcached)
+    mongod | clickhouse-serv | influxd | cockroach | etcd | slapd | sqlservr | oracle | db2sysc | beam.smp | memcached | \
+        keydb-server | dragonfly)
         is_reachable "$folder" && other "$command"
         ;;
     esac

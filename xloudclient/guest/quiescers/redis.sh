@@ -194,6 +194,7 @@ setting() {
 }
 
 find_data() {
+    served_by 'redis-server valkey-server' "$process_id"
     setting dir
     FOLDER=$SETTING
     case $FOLDER in

@@ -46,6 +46,8 @@ class Server:
 
     account = None
     place = '/dev/shm'
+    #: The command that gives it a view of the machine of its own.
+    apart = ()
 
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix='quiescer-', dir=self.place)
@@ -68,7 +70,7 @@ class Server:
 
     def start(self):
         with open(os.path.join(self.folder, 'log'), 'a') as log:
-            self.process = self._spawn(self.command(), log)
+            self.process = self._spawn_apart(self.command(), log)
         if not quiescer_hook.wait_for(self._is_settled) or not self.answers():
             with open(os.path.join(self.folder, 'log')) as log:
                 said = log.read()
@@ -117,6 +119,25 @@ class Server:
             self.process.kill()
             self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _spawn_apart(self, command, log):
+        if not self.apart:
+            return self._spawn(command, log)
+        account = pwd.getpwnam(self.account or 'root')
+        return subprocess.Popen(
+            [
+                *self.apart,
+                'setpriv',
+                f'--reuid={account.pw_uid}',
+                f'--regid={account.pw_gid}',
+                '--clear-groups',
+                *command,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=self.folder,
+        )
 
     def _spawn(self, command, log):
         return subprocess.Popen(
@@ -193,6 +214,7 @@ class MariaDB(Server):
             '--no-defaults',
             f'--socket={self.socket}',
             '--user=root',
+            '--comments',
             '-BNe',
         ]
 
@@ -205,6 +227,14 @@ class MariaDBOnDisk(MariaDB):
     """
 
     place = '/var/tmp'
+
+
+def with_mounts(script):
+    """Give the command for a server with other mounts than we have.
+
+    :param script: shell text; it runs in the server's folder
+    """
+    return ('unshare', '--mount', 'sh', '-ec', f'{script}; exec "$@"', 'sh')
 
 
 def _unprivileged():
@@ -275,6 +305,17 @@ class PostgreSQL(Server):
         # SIGINT: it doesn't wait for its clients.
         self.process.send_signal(2)
         self.process.wait(30)
+
+
+class Postmaster(PostgreSQL):
+    """One that runs by the name that it has in Red Hat's systems."""
+
+    def command(self):
+        name = os.path.join(self.folder, 'postmaster')
+        program, *options = super().command()
+        if not os.path.islink(name):
+            os.symlink(program, name)
+        return [name, *options]
 
 
 class Redis(Server):

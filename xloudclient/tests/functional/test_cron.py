@@ -15,12 +15,18 @@
 import configparser
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
+import tempfile
+
+import testtools
 
 from xloudclient.tests.functional import base
 
 EXAMPLES = pathlib.Path(__file__).parents[3] / 'doc/source/user/examples'
+
+SHELLS = ('dash', 'bash')
 
 CLOUDS = """clouds:
   backup:
@@ -131,3 +137,52 @@ class TestCron(base.FunctionalTestCase):
         self.assertIn('it could not be quiesced as asked\n', done.stderr)
         self.assertIn('"Status": "skipped"', done.stderr)
         self.assert_takes(command)
+
+
+class TestScript(testtools.TestCase):
+    """What it says of itself; the command is a stand-in."""
+
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        self.home = pathlib.Path(folder)
+        (self.home / 'backup-openrc.sh').touch()
+
+    def run_by(self, shell, command='exit 0'):
+        """Run it with a command that does so; its exit code and words."""
+        stand_in = self.home / 'openstack'
+        stand_in.write_text(f'#!/bin/sh\ntouch "$HOME/began"\n{command}\n')
+        stand_in.chmod(0o755)
+        done = subprocess.run(
+            [shell, EXAMPLES / 'nightly-snapshot', 'db'],
+            env={'PATH': f'{self.home}:/usr/bin:/bin', 'HOME': self.home},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        self.assertEqual('', done.stdout)
+        return done.returncode, done.stderr
+
+    def assert_begins_nothing(self, file):
+        for shell in SHELLS:
+            code, said = self.run_by(shell)
+            self.assertNotEqual(0, code, shell)
+            self.assertIn(file, said)
+            self.assertNotIn('profile is wrong', said)
+            self.assertFalse((self.home / 'began').exists())
+
+    def test_without_its_settings_it_begins_nothing(self):
+        (self.home / 'backup-openrc.sh').unlink()
+        self.assert_begins_nothing('backup-openrc.sh')
+
+    def test_without_a_place_for_the_result_it_begins_nothing(self):
+        (self.home / 'nightly.json').mkdir()
+        self.assert_begins_nothing('nightly.json')
+
+    def test_of_a_command_that_was_killed_it_says_what_the_guest_does(self):
+        for shell in SHELLS:
+            code, said = self.run_by(shell, 'kill -KILL $$')
+            self.assertEqual(137, code)
+            self.assertIn('the guest frees itself', said)
+            self.assertTrue((self.home / 'began').exists())

@@ -14,6 +14,7 @@
 
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import tempfile
@@ -334,6 +335,131 @@ class TestService(quiescer_hook.HookTestCase):
         )
 
 
+_MOUNTS = """20 1 8:1 / / rw - ext4 /dev/vda1 rw
+21 20 8:16 / /var/lib/mysql rw shared:1 - xfs /dev/vdb rw
+22 20 8:17 /a\\040folder /srv/two\\040words rw - xfs /dev/vdc rw
+"""
+
+#: What has been mounted for a server, what it is asked for, what it finds.
+_VIEWS = (
+    ('', '/etc', '8:1 /etc'),
+    ('', '/var/lib/mysql', '8:16 '),
+    ('', '/var/lib/mysql/d', '8:16 /d'),
+    ('', '/var/lib/mysqld', '8:1 /var/lib/mysqld'),
+    ('', '/srv/two words/x', '8:17 /a\\040folder/x'),
+    # BindPaths=, ReadWritePaths=: the same, and another place
+    ('30 20 8:1 /var/log /var/log rw - ext4 x rw', '/var/log', '8:1 /var/log'),
+    ('30 20 8:1 /srv /var/log rw - ext4 x rw', '/var/log/d', '8:1 /srv/d'),
+    # TemporaryFileSystem=: what was mounted below is hidden, not gone
+    ('30 20 0:9 / /var/lib rw - tmpfs x rw', '/var/lib/mysql', '0:9 /mysql'),
+    ('30 21 0:9 / /var/lib/mysql rw - tmpfs x rw', '/var/lib/mysql', '0:9 '),
+)
+
+
+class TestWhereAServerHasItsData(quiescer_hook.HookTestCase):
+    def asked(self, words, mounts, path):
+        """Give what these words say of a path where there are such mounts."""
+        folder = pathlib.Path(quiescer_hook.folder(self))
+        for process in ('7', 'self'):
+            (folder / process).mkdir()
+            (folder / process / 'mountinfo').write_text(mounts)
+        text = quiescers.script('sync').replace('/proc/', f'{folder}/')
+        text = text.replace('\nhold\n', f'\n{words}\n')
+        found = set()
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            done = subprocess.run(
+                [*shell, '-c', text, 'sync', 'hold'],
+                env={**os.environ, 'ASKED': path},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                cwd=folder,
+            )
+            self.assertEqual('', done.stderr)
+            found.add(done.stdout)
+        self.assertEqual(1, len(found))
+        return found.pop().removesuffix('\n')
+
+    def place(self, mounts, path):
+        return self.asked('place_in 7 "$ASKED"', mounts, path)
+
+    def test_what_is_mounted_below_is_found_behind_a_link(self):
+        folder = quiescer_hook.folder(self)
+        os.makedirs(f'{folder}/data/below')
+        os.symlink('data', f'{folder}/link')
+        mount = f'30 20 8:1 / {folder}/data/below rw - ext4 /dev/vda1 rw\n'
+        said = self.asked(
+            'data "$ASKED"; say "[$DATA]"', _MOUNTS + mount, f'{folder}/link'
+        )
+        self.assertEqual(
+            [f'{folder}/link', f'{folder}/data/below'],
+            [one['path'] for one in json.loads(said)],
+        )
+
+    def test_mounts_are_followed_from_the_root(self):
+        for mounted, path, expected in _VIEWS:
+            with self.subTest(mounted=mounted, path=path):
+                self.assertEqual(
+                    expected, self.place(f'{_MOUNTS}{mounted}\n', path)
+                )
+
+    def test_without_a_root_nothing_can_be_told(self):
+        """So it is in a folder that is a root (chroot) and no mount."""
+        self.assertEqual('', self.place(_MOUNTS.partition('\n')[2], '/srv'))
+        self.assertEqual('', self.place('', '/srv'))
+
+    def test_a_server_that_sees_other_mounts_has_its_data_elsewhere(self):
+        self.need('unshare', 'setpriv')
+        for kind, quiescer, options in (
+            (
+                quiescer_servers.MariaDB,
+                'mysql',
+                lambda server: (f'defaults_file={server.defaults}',),
+            ),
+            (
+                quiescer_servers.PostgreSQL,
+                'postgresql',
+                lambda server: (f'socket={server.folder}', 'user=postgres'),
+            ),
+            (
+                quiescer_servers.Redis,
+                'redis',
+                lambda server: (f'socket={server.socket}',),
+            ),
+        ):
+            server = kind()
+            self.addCleanup(server.remove)
+            for script, problem in (
+                ('mount --bind data data', 'tmpfs'),
+                (
+                    'cp -a data was; mount -t tmpfs none data; '
+                    'cp -a was/. data; chown --reference=was data; '
+                    'chmod --reference=was data',
+                    'the server sees another file system there',
+                ),
+            ):
+                server.stop()
+                server.apart = quiescer_servers.with_mounts(script)
+                server.start()
+                self.quiescer = quiescer
+                words = options(server)
+                if quiescer == 'postgresql':
+                    words = (*words, f'port={server.port}')
+                with self.subTest(quiescer=quiescer, script=script):
+                    hook = self.hook(*words)
+                    places = {one['path']: one for one in hook.ready()['data']}
+                    self.assertEqual(0, hook.release())
+                    self.assertEqual(
+                        {
+                            'path': server.data,
+                            'disks': [],
+                            'problem': problem,
+                        },
+                        places[server.data],
+                    )
+
+
 class TestProbe(quiescer_hook.HookTestCase):
     def probe(self, shell):
         folder = quiescer_hook.folder(self)
@@ -349,10 +475,17 @@ class TestProbe(quiescer_hook.HookTestCase):
         self.assertEqual(1, done.stdout.count('\n'))
         return json.loads(done.stdout)
 
+    def line(self, process):
+        """Give the process IDs of a process and of its parent."""
+        with open(f'/proc/{process}/stat') as stat:
+            words = stat.read().rpartition(')')[2].split()
+        return process, int(words[1])
+
     def test_it_finds_servers_and_how_to_reach_them(self):
         for name, kind in (
             ('mysql', quiescer_servers.MariaDB),
             ('postgresql', quiescer_servers.PostgreSQL),
+            ('postgresql', quiescer_servers.Postmaster),
             ('redis', quiescer_servers.Redis),
         ):
             server = quiescer_servers.shared(self, kind)
@@ -364,8 +497,11 @@ class TestProbe(quiescer_hook.HookTestCase):
                 self.need(shell[0])
                 found = self.probe(shell)['databases']
                 (one,) = (
-                    one for one in found if one['pid'] == server.process.pid
+                    one
+                    for one in found
+                    if server.process.pid in self.line(one['pid'])
                 )
+                self.assertEqual(server.process.pid, one['pid'])
                 self.assertEqual(name, one['quiescer'])
                 self.assertEqual(options, one['options'])
                 found = tuple(one['options'].items())
@@ -431,12 +567,14 @@ class TestProbe(quiescer_hook.HookTestCase):
 
     def test_it_names_what_it_can_not_quiesce(self):
         folder = quiescer_hook.folder(self)
-        os.symlink('/bin/sleep', f'{folder}/mongod')
-        process = subprocess.Popen([f'{folder}/mongod', '60'])
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
+        names = ('mongod', 'keydb-server', 'dragonfly')
+        for name in names:
+            os.symlink('/bin/sleep', f'{folder}/{name}')
+            process = subprocess.Popen([f'{folder}/{name}', '60'])
+            self.addCleanup(process.wait)
+            self.addCleanup(process.kill)
         found = self.probe(quiescer_hook.DASH)
-        self.assertIn('mongod', found['other'])
+        self.assertLessEqual(set(names), set(found['other']))
         self.assertIn('holding hook', found['hint'])
 
 

@@ -135,18 +135,108 @@ class TestPostgresql(quiescer_hook.HookTestCase):
             time.sleep(0.05)
         self.fail(f'it does not {how}')
 
-    def test_without_fsync_it_gives_less(self):
-        self.server.ask('ALTER SYSTEM SET fsync = off')
+    def settings(self, *statements):
+        """Change settings; the statements that change them back."""
+        *changes, back = statements
+        self.addCleanup(self.reload, back)
+        self.reload(*changes)
+
+    def reload(self, *statements):
+        for statement in statements:
+            self.server.ask(statement)
         self.server.ask('SELECT pg_reload_conf()')
-        self.addCleanup(self.server.ask, 'SELECT pg_reload_conf()')
-        self.addCleanup(self.server.ask, 'ALTER SYSTEM RESET fsync')
         time.sleep(0.3)
+
+    def test_without_fsync_it_gives_less(self):
+        self.settings(
+            'ALTER SYSTEM SET fsync = off', 'ALTER SYSTEM RESET fsync'
+        )
         for shell in quiescer_hook.SHELLS:
             self.need(shell[0])
             with self.subTest(shell=shell):
                 ready = self.hook(*self.options, shell=shell).ready()
                 self.assertEqual('crash', ready['gives'])
                 self.assertIn('fsync=off', ready['reason'])
+
+    def test_commits_that_are_not_waited_for_give_less(self):
+        self.server.ask('CREATE ROLE hasty')
+        self.addCleanup(self.server.ask, 'DROP ROLE hasty')
+        for whose in ('SYSTEM', 'ROLE hasty', 'DATABASE template1'):
+            for value, expected in (
+                ('off', 'crash'),
+                ('FALSE', 'crash'),
+                ('local', 'application'),
+            ):
+                with self.subTest(whose=whose, value=value):
+                    self.settings(
+                        f"ALTER {whose} SET synchronous_commit = '{value}'",
+                        f'ALTER {whose} RESET synchronous_commit',
+                    )
+                    ready = self.hook(*self.options).ready()
+                    self.assertEqual(expected, ready['gives'])
+                    self.assertEqual(
+                        expected == 'crash',
+                        'synchronous_commit=off' in ready.get('reason', ''),
+                    )
+
+    def test_a_value_of_its_own_hides_what_the_server_has(self):
+        self.settings(
+            'ALTER ROLE postgres SET synchronous_commit = on',
+            'ALTER ROLE postgres RESET synchronous_commit',
+        )
+        self.assertEqual('crash', self.hook(*self.options).ready()['gives'])
+
+    def test_verify_fails_when_a_setting_was_changed(self):
+        for name in ('fsync', 'full_page_writes', 'synchronous_commit'):
+            with self.subTest(name=name):
+                hook = self.hook(*self.options)
+                hook.ready()
+                self.reload(f'ALTER SYSTEM SET {name} = off')
+                self.assert_fails_verify(hook, 'was changed meanwhile')
+                self.reload(f'ALTER SYSTEM RESET {name}')
+
+    def test_evidence_names_what_is_behind_links(self):
+        server = quiescer_servers.PostgreSQL()
+        self.addCleanup(server.remove)
+        database = server.ask(
+            "SELECT oid FROM pg_database WHERE datname = 'postgres'"
+        )
+        server.stop()
+        for name in ('pg_wal', f'base/{database}'):
+            place = f'{server.folder}/{os.path.basename(name)}'
+            os.rename(f'{server.data}/{name}', place)
+            os.symlink(place, f'{server.data}/{name}')
+        server.start()
+        hook = self.hook(f'socket={server.folder}', *self.options[1:])
+        self.assertEqual(
+            {
+                server.data,
+                f'{server.folder}/pg_wal',
+                f'{server.folder}/{database}',
+            },
+            {one['path'] for one in hook.ready()['data']},
+        )
+
+    def test_data_of_a_server_that_is_not_here_is_not_seen(self):
+        self.need('unshare', 'setpriv')
+        server = quiescer_servers.PostgreSQL()
+        self.addCleanup(server.remove)
+        server.stop()
+        server.apart = ('unshare', '--pid', '--fork', '--kill-child')
+        server.start()
+        hook = self.hook(
+            *self.options[1:], PGHOST=server.folder, PGPORT=server.port
+        )
+        (data,) = hook.ready()['data']
+        self.assertEqual([], data['disks'])
+        self.assertIn("can't be told", data['problem'])
+        text = quiescer_hook.quiescers.script('postgresql')
+        hook = self.hook(
+            *self.options,
+            text=text.replace('inet_client_addr()', "inet '192.0.2.1'"),
+        )
+        (data,) = hook.ready()['data']
+        self.assertEqual('not on this machine', data['problem'])
 
     def test_another_process_is_refused(self):
         right = f'pid={self.server.process.pid}'
@@ -177,10 +267,11 @@ class TestPostgresql(quiescer_hook.HookTestCase):
             'user=nobody',
             shell=('sh', '-c', f'export XLOUD_RUN_FOLDER={folder}; {_RUN}'),
         )
+        # the last one said of a path
         problems = {
             one['path']: one.get('problem', '') for one in hook.ready()['data']
         }
-        self.assertIn("can't enter", problems[f'{self.server.data}/pg_wal'])
+        self.assertIn("can't enter all of it", problems[self.server.data])
 
     def test_evidence_names_tablespaces(self):
         place = f'{self.server.folder}/table space'
