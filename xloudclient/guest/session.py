@@ -186,7 +186,7 @@ class Session:
         deadline = time.monotonic() + LOG_SECONDS
         with contextlib.suppress(GuestLost, TimeoutError):
             self._send(turn, f'log {child.id}', deadline)
-            self._until(turn, lambda: 'log' in child.read, deadline)
+            self._until(turn, lambda: 'log' in child.text, deadline)
 
     def close(self) -> None:
         """End the connection. Idempotent, never raises."""

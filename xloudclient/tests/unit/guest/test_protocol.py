@@ -161,6 +161,15 @@ class JudgementTest(testtools.TestCase):
         self.assertFalse(talk.is_open or talk.children)
         self.assertEqual(0, talk.guest_facts('').used_bytes)
 
+    def test_a_file_is_read_once_and_others_never(self) -> None:
+        talk = Conversation()
+        child = talk.add('x')
+        for number in range(100):
+            talk.hear(f'text 1 {number}')
+            talk.hear('end 1 log')
+            talk.hear(f'end 1 {number}')
+        self.assertEqual({'log': '0'}, child.text)
+
     def test_an_answer_that_nobody_asked_for_is_noticed(self) -> None:
         talk = Conversation()
         child = talk.add('x')
