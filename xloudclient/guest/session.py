@@ -164,7 +164,9 @@ class Session:
         except GuestLost as error:
             status = connection.await_status(2.0)
             connection.end(0)
-            raise explain(self.access, status, connection.stderr) from error
+            raise explain(
+                self.access, status, connection.stderr, connection.was_heard
+            ) from error
         except TimeoutError:
             connection.end(0)
             raise
