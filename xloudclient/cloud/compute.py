@@ -89,11 +89,10 @@ class Servers:
     def _matching(
         self, name_or_id: str, all_projects: bool
     ) -> Iterator[dict[str, Any]]:
-        if is_uuid(name_or_id):
-            server = self.get(name_or_id)
-            if server is not None:
-                yield server
-                return
+        server = self.get(name_or_id)
+        if server is not None:
+            yield server
+            return
         # Nova takes the name as a pattern that may match anywhere.
         params = {'name': _literal(name_or_id)}
         if all_projects:
@@ -104,7 +103,12 @@ class Servers:
                 yield server
 
     def get(self, server_id: str) -> dict[str, Any] | None:
-        """Return the server's JSON, None if it is gone."""
+        """Return the server's JSON, None if it is gone.
+
+        What is no ID may be another path: metadata is written by anybody.
+        """
+        if not is_uuid(server_id):
+            return None
         with translated():
             try:
                 body = self._get(f'/servers/{server_id}')
