@@ -22,7 +22,7 @@ from openstack import connection
 from openstack import exceptions as sdk_exceptions
 from openstack import utils as sdk_utils
 
-from xloudclient.cloud.errors import translated
+from xloudclient.cloud.errors import ONCE, translated
 from xloudclient.consistency.errors import Busy, Failure, Refused
 from xloudclient.consistency.plan import GuestState, Kind, Target, Volume
 
@@ -233,6 +233,7 @@ class Servers:
                     'createImage': {'name': name, 'metadata': dict(properties)}
                 },
                 microversion=self._microversion,
+                **ONCE,
             )
             sdk_exceptions.raise_from_response(response)
             image_id: str = response.json()['image_id']

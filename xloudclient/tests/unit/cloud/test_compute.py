@@ -10,11 +10,18 @@
 #  License for the specific language governing permissions and limitations
 #  under the License.
 
+import contextlib
+import http.server
+import json
+import threading
 from unittest import mock
 
+import openstack
 import testtools
 
 from xloudclient.cloud.compute import Servers
+from xloudclient.cloud.volumes import VolumeSnapshots
+from xloudclient.consistency.errors import ReplyLost
 from xloudclient.tests.fakes import world as fakes
 
 
@@ -32,3 +39,68 @@ class TestServers(testtools.TestCase):
             self.assertIsNone(found.get(text))
         found._get.assert_not_called()
         self.assertEqual({'id': fakes.SERVER}, found.get(fakes.SERVER))
+
+
+class Deaf(http.server.BaseHTTPRequestHandler):
+    """Takes what is sent and never replies to it."""
+
+    protocol_version = 'HTTP/1.1'
+
+    def do_GET(self):
+        host = f'http://127.0.0.1:{self.server.server_port}'
+        version = {
+            'id': 'v2.1',
+            'status': 'CURRENT',
+            'version': '2.96',
+            'min_version': '2.1',
+            'links': [{'rel': 'self', 'href': host}],
+        }
+        body = json.dumps({'version': version}).encode()
+        self.send_response(200)
+        self.send_header('Content-Type', 'application/json')
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self):
+        self.server.posts.append(self.path)
+        self.close_connection = True
+
+    def log_message(self, *arguments):
+        pass
+
+
+class TestCreating(testtools.TestCase):
+    def connection(self):
+        """Connect as clouds.yaml may tell: with everything sent again."""
+        self.server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Deaf)
+        self.addCleanup(self.server.server_close)
+        self.addCleanup(self.server.shutdown)
+        self.server.posts = []
+        threading.Thread(target=self.server.serve_forever).start()
+        url = f'http://127.0.0.1:{self.server.server_port}'
+        return openstack.connect(
+            load_yaml_config=False,
+            load_envvars=False,
+            region_name='r',
+            auth_type='none',
+            auth={'endpoint': url},
+            compute_endpoint_override=url,
+            block_storage_endpoint_override=url,
+            connect_retries=2,
+            status_code_retries=2,
+        )
+
+    def test_a_request_whose_reply_is_lost_is_not_sent_again(self):
+        conn = self.connection()
+        with contextlib.ExitStack() as stack:
+            stack.callback(conn.close)
+            make = Servers(conn).create_image
+            self.assertRaises(ReplyLost, make, fakes.SERVER, 'n', {})
+            volumes = VolumeSnapshots(conn)
+            volumes.matching = mock.Mock(return_value=[])
+            self.assertRaises(ReplyLost, volumes.create, 'v', 'n', {})
+        self.assertEqual(
+            [f'/servers/{fakes.SERVER}/action', '/snapshots'],
+            self.server.posts,
+        )
