@@ -26,7 +26,12 @@ from xloudclient.cloud.quotas import Quotas
 from xloudclient.cloud.volumes import VolumeSnapshots
 from xloudclient.consistency.answers import Requested
 from xloudclient.consistency.checks.cloud import AGENT, is_yes
-from xloudclient.consistency.errors import CloudError, Refused, ReplyLost
+from xloudclient.consistency.errors import (
+    CaptureFailed,
+    CloudError,
+    Refused,
+    ReplyLost,
+)
 from xloudclient.consistency.plan import GuestState, Kind, Plan, Target
 
 
@@ -84,6 +89,9 @@ class OpenStack:
                 plan.target.id, plan.snapshot_name, properties
             )
         except Refused as error:
+            # a conflict may be with this very request, that was sent twice
+            if error.status == 409 and (made := self.find_requested(plan)):
+                return made
             if orphans := self._orphans(plan):
                 raise Refused(f'{error}. {orphans}', error.status) from error
             raise
@@ -139,6 +147,8 @@ class OpenStack:
         Anybody can write properties. Ours is this project's, claims nothing
         (each request says so) or itself, and its parts are of the volumes
         that the run was to capture.
+
+        :raises CaptureFailed: several images are; which one, nobody knows
         """
         found = [
             image
@@ -149,7 +159,9 @@ class OpenStack:
             )
             if image.get('xloud_image') in ('', image['id'])
         ]
-        image = found[0] if len(found) == 1 else {'id': ''}
+        if len(found) > 1:
+            raise _ambiguous(run_id, [image['id'] for image in found])
+        image = found[0] if found else {'id': ''}
         parts = self._parts_of(image, volumes) or self.volumes.of_run(
             run_id, volumes
         )
@@ -244,3 +256,11 @@ class OpenStack:
         kept = self.volumes.delete_all(requested.volume_snapshots)
         left += [f'openstack volume snapshot delete {one}' for one in kept]
         return tuple(left)
+
+
+def _ambiguous(run_id: str, images: Sequence[str]) -> CaptureFailed:
+    return CaptureFailed(
+        f'several images say that run {run_id} made them: {", ".join(images)}',
+        'None was deleted. Delete those that it did not make: openstack image '
+        'delete <ID>',
+    )

@@ -115,7 +115,10 @@ class Cloud(Protocol):
         """
 
     def find_requested(self, plan: Plan) -> Requested | None:
-        """Look for a snapshot that a lost request may have made."""
+        """Look for a snapshot that a lost request may have made.
+
+        :raises CaptureFailed: there are several; which one, nobody knows
+        """
 
     def snapshot_volume(
         self, plan: Plan, volume_id: str, image_id: str

@@ -117,8 +117,13 @@ class Taking:
     def find(self, why: str, ignore_signals: bool = False) -> None:
         """Look for what a request without a reply may have made.
 
-        :raises CaptureFailed: it was not found
+        :raises CaptureFailed: it was not found, or several were
         """
+        # It may still come: the journal stays, and the next run removes it.
+        self.progress.unfound = (
+            'If one appears later, this finds it: openstack image list '
+            f'--property xloud_run={self.plan.run_id}'
+        )
         end = self.world.clock.now() + FIND_SECONDS
         call = functools.partial(self.world.cloud.find_requested, self.plan)
         while self.world.clock.now() < end:
@@ -127,17 +132,13 @@ class Taking:
             except (CloudError, TimeoutError):
                 found = None
             if found is not None:
+                self.progress.unfound = ''
                 self._accept(found)
                 return
             self.world.clock.wait(FIND_POLL_SECONDS, ignore_signals)
             if not ignore_signals:
                 self._remaining()
-        # It may still come: the journal stays, and the next run removes it.
         self.progress.is_unsure = False
-        self.progress.unfound = (
-            'If one appears later, this finds it: openstack image list '
-            f'--property xloud_run={self.plan.run_id}'
-        )
         raise CaptureFailed(f'{why} and no snapshot of this run was found')
 
     def _request_volume(self, volume_id: str) -> None:

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xloudclient.consistency import evidence
-from xloudclient.consistency.errors import ExitCode
+from xloudclient.consistency.errors import CaptureFailed, ExitCode
 from xloudclient.consistency.hold import VERIFY_SECONDS
 from xloudclient.consistency.outcome import Outcome, Status
 from xloudclient.consistency.plan import (
@@ -338,6 +338,21 @@ class TestFailures(testtools.TestCase):
     def test_a_lost_reply_is_looked_for(self):
         _, outcome = self.codes(ExitCode.DONE, {'request': End.LOST})
         self.assertEqual(fakes.IMAGE, outcome.requested.image_id)
+        self.assertFalse(outcome.leaves_something)
+
+    def test_of_several_that_may_be_the_snapshot_none_is_touched(self):
+        world = fakes.World({'request': End.LOST})
+
+        def find(plan):
+            raise CaptureFailed('several', 'Leave one at most.')
+
+        world.find_requested = find
+        outcome = run(world)
+        self.assertEqual(ExitCode.CAPTURE_FAILED, outcome.exit_code)
+        self.assertIn('Leave one at most.', outcome.message)
+        self.assertNotIn('discard', world.log)
+        self.assertTrue(outcome.leaves_something)
+        self.assertEqual(['sync', 'mysql'], world.released)
 
     def test_a_vanished_image_is_exit_4(self):
         world = fakes.World(images=['queued', None])
