@@ -125,6 +125,29 @@ class TestProof(testtools.TestCase):
             with_data_volumes=False,
         )
 
+    def test_a_volume_without_a_serial_may_be_what_is_below_the_root(self):
+        attached = {
+            'volumes': (Volume(fakes.VOLUME, '/dev/sdb'),),
+            'with_data_volumes': False,
+        }
+        data = (Data('/var/lib/mysql', ('sdb',)),)
+        for serials, expected in (
+            ({}, Consistency.NONE),
+            ({'sdc': fakes.VOLUME}, Consistency.APPLICATION),
+        ):
+            self.expect(
+                expected,
+                holder(data=data),
+                facts=GuestFacts('boot', ('sdb',), serials),
+                **attached,
+            )
+
+    def test_without_serials_the_only_disk_is_the_captured_one(self):
+        facts = GuestFacts('boot', ('vda',), {})
+        self.expect(Consistency.APPLICATION, holder(), facts=facts)
+        root = {'kind': Kind.VOLUME, 'volumes': (Volume(fakes.VOLUME, ''),)}
+        self.expect(Consistency.APPLICATION, holder(), facts=facts, **root)
+
     def test_a_root_over_an_ephemeral_disk_is_none(self):
         lvm = GuestFacts('boot', ('vda', 'vdb'), {})
         self.expect(
