@@ -14,8 +14,9 @@
 """The Cloud port over Nova, Glance and Cinder."""
 
 import contextlib
+import dataclasses
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from openstack import connection
@@ -24,7 +25,7 @@ from xloudclient.cloud.compute import Servers
 from xloudclient.cloud.images import Images, mapped_snapshots
 from xloudclient.cloud.quotas import Quotas
 from xloudclient.cloud.volumes import VolumeSnapshots
-from xloudclient.consistency.answers import Requested
+from xloudclient.consistency.answers import Requested, VolumeSnapshot
 from xloudclient.consistency.checks.cloud import AGENT, is_yes
 from xloudclient.consistency.errors import (
     CaptureFailed,
@@ -32,7 +33,7 @@ from xloudclient.consistency.errors import (
     Refused,
     ReplyLost,
 )
-from xloudclient.consistency.plan import GuestState, Kind, Plan, Target
+from xloudclient.consistency.plan import Kind, Plan, Target, Volume
 
 
 class OpenStack:
@@ -220,13 +221,30 @@ class OpenStack:
         return None if image is None else str(image['status'])
 
     def is_task_over(self, server_id: str) -> bool:
-        return self.servers.state(server_id)[1]
+        return self.servers.is_task_over(server_id)
 
-    def volume_snapshot_status(self, snapshot_id: str) -> str | None:
-        return self.volumes.status(snapshot_id)
+    def volume_snapshot(self, snapshot_id: str) -> VolumeSnapshot | None:
+        found = self.volumes.get(snapshot_id)
+        if found is None:
+            return None
+        return VolumeSnapshot(found['status'], found['volume_id'])
 
-    def guest_state(self, server_id: str) -> GuestState | None:
-        return self.servers.state(server_id)[0]
+    def with_attachments(
+        self, volumes: Iterable[Volume]
+    ) -> tuple[Volume, ...]:
+        """The same volumes; Cinder tells who has them."""
+        return tuple(
+            dataclasses.replace(
+                one, attachments=self.volumes.details(one.id).attachments
+            )
+            for one in volumes
+        )
+
+    def volumes_now(self, server_id: str) -> tuple[Volume, ...]:
+        return self.with_attachments(self.servers.attachments(server_id))
+
+    def was_started(self, target: Target) -> bool:
+        return self.servers.was_started(target)
 
     def record(
         self,

@@ -169,7 +169,7 @@ class VolumeSnapshots:
             volume_id,
             volume['size'],
             volume.get('volume_type') or '',
-            len(volume['attachments']),
+            frozenset(one['attachment_id'] for one in volume['attachments']),
         )
 
     def _volume(self, volume_id: str) -> dict[str, Any]:

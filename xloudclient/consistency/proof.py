@@ -148,17 +148,11 @@ def count_disks(plan: Plan) -> int:
     return int(own_root) + len(plan.captured_volumes)
 
 
-def prove_idle(plan: Plan, seen_after: GuestState | None) -> Proof:
-    """Judge the snapshot of a guest that was not running.
-
-    :param seen_after: what it did after the capture
-    """
-    state = plan.target.state
+def prove_idle(plan: Plan) -> Proof:
+    """Judge the snapshot of a guest that was not running, all the while."""
     if shared := _shared(plan):
         return Proof(Consistency.NONE, shared)
-    if seen_after is GuestState.RUNNING:
-        return Proof(Consistency.NONE, 'it was started during the capture')
-    if state is GuestState.PAUSED:
+    if plan.target.state is GuestState.PAUSED:
         return Proof(Consistency.CRASH, 'paused')
     return Proof(Consistency.CRASH, "stopped (whether cleanly can't be seen)")
 

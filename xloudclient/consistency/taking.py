@@ -70,6 +70,8 @@ class Taking:
         self.progress = progress
         self._remaining = remaining
         self._task_over_at: float | None = None
+        #: the volumes that were captured, as of the last look
+        self.captured: tuple[str, ...] = ()
 
     @property
     def requested(self) -> Requested:
@@ -205,16 +207,18 @@ class Taking:
         since = None
         if self._task_over_at is not None:
             since = self.world.clock.now() - self._task_over_at
-        status = self.world.cloud.volume_snapshot_status
+        look = self.world.cloud.volume_snapshot
         image = self._image_status()
         self.progress.was_saving |= image == 'saving'
+        parts = [
+            self._ask(functools.partial(look, one))
+            for one in self.requested.volume_snapshots
+        ]
+        self.captured = tuple(one.volume_id for one in parts if one)
         return capture.Seen(
             image=image,
             since_task_over=since,
-            volumes=tuple(
-                self._ask(functools.partial(status, one))
-                for one in self.requested.volume_snapshots
-            ),
+            volumes=tuple(one.status if one else None for one in parts),
             is_volume_backed=self.plan.target.kind is Kind.VOLUME,
         )
 

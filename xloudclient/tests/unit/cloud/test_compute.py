@@ -24,6 +24,11 @@ from xloudclient.cloud.volumes import VolumeSnapshots
 from xloudclient.consistency.errors import ReplyLost
 from xloudclient.tests.fakes import world as fakes
 
+PLANNED = '2026-03-18T10:00:00Z'
+BEFORE = '2026-03-18T09:59:59.000000'
+AFTER = '2026-03-18T10:00:00.000000'
+LATER = '2026-03-18T10:00:01.000000'
+
 
 def servers(body):
     """Servers of a Nova that answers everything with the same."""
@@ -39,6 +44,43 @@ class TestServers(testtools.TestCase):
             self.assertIsNone(found.get(text))
         found._get.assert_not_called()
         self.assertEqual({'id': fakes.SERVER}, found.get(fakes.SERVER))
+
+    def was_started(self, *actions):
+        found = servers(
+            {
+                'instanceActions': [
+                    {'action': action, 'start_time': time}
+                    for action, time in actions
+                ]
+            }
+        )
+        target = fakes.plan(updated=PLANNED).target
+        return found.was_started(target)
+
+    def test_a_guest_that_was_started_is_not_idle(self):
+        for action in ('start', 'reboot', 'resume', 'unpause', 'evacuate'):
+            self.assertTrue(
+                self.was_started(
+                    ('createImage', AFTER), (action, AFTER), ('stop', BEFORE)
+                )
+            )
+
+    def test_one_that_was_stopped_again_was_started(self):
+        self.assertTrue(self.was_started(('stop', LATER), ('start', LATER)))
+
+    def test_what_was_over_within_the_second_does_not_count(self):
+        self.assertFalse(self.was_started(('pause', AFTER), ('start', AFTER)))
+        self.assertTrue(self.was_started(('start', AFTER), ('pause', AFTER)))
+
+    def test_what_was_over_before_does_not_count(self):
+        self.assertFalse(
+            self.was_started(
+                ('createImage', AFTER),
+                ('attach_volume', AFTER),
+                ('stop', LATER),
+                ('start', BEFORE),
+            )
+        )
 
 
 class Deaf(http.server.BaseHTTPRequestHandler):

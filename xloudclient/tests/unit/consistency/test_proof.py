@@ -204,23 +204,20 @@ class TestProof(testtools.TestCase):
     def test_an_idle_guest(self):
         for state, reason in (('stopped', 'stopped'), ('paused', 'paused')):
             plan = fakes.plan(state=GuestState(state))
-            shown = proof.prove_idle(plan, GuestState(state))
+            shown = proof.prove_idle(plan)
             self.assertEqual(Consistency.CRASH, shown.consistency)
             self.assertIn(reason, shown.reason)
-        plan = fakes.plan(state=GuestState.STOPPED)
-        shown = proof.prove_idle(plan, GuestState.RUNNING)
-        self.assertEqual(Consistency.NONE, shown.consistency)
 
     def test_what_others_may_write_is_not_held(self):
         """A multi-attach volume: the freeze here stops nobody there."""
         shared = {
             'kind': Kind.VOLUME,
-            'volumes': (Volume('v', '/dev/vda', is_shared=True),),
+            'volumes': (Volume('v', '/dev/vda', frozenset('ab')),),
         }
         frozen = self.expect(Consistency.NONE, holder(), **shared)
         self.assertIn('volume v', frozen.reason)
         stopped = fakes.plan(state=GuestState.STOPPED, **shared)
-        idle = proof.prove_idle(stopped, GuestState.STOPPED)
+        idle = proof.prove_idle(stopped)
         self.assertEqual(frozen.reason, idle.reason)
 
 
