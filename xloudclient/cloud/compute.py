@@ -22,7 +22,7 @@ from openstack import connection
 from openstack import exceptions as sdk_exceptions
 from openstack import utils as sdk_utils
 
-from xloudclient.cloud.errors import translated
+from xloudclient.cloud.errors import ONCE, translated
 from xloudclient.consistency.errors import Busy, Failure, Refused
 from xloudclient.consistency.plan import GuestState, Kind, Target, Volume
 
@@ -37,6 +37,25 @@ STATES = {
     'paused': GuestState.PAUSED,
     'suspended': GuestState.PAUSED,
 }
+
+#: Nova's actions that make a guest run that did not, if only for a moment
+#: (``nova/compute/instance_actions.py``): also of a server that is stopped
+#: one evacuates, and Nova stops it again.
+STARTING = frozenset(
+    {
+        'start',
+        'reboot',
+        'resume',
+        'unpause',
+        'rebuild',
+        'evacuate',
+        'rescue',
+        'restore',
+        'unshelve',
+    }
+)
+#: Its actions that make one idle.
+STOPPING = frozenset({'stop', 'pause', 'suspend'})
 
 
 class Servers:
@@ -89,11 +108,10 @@ class Servers:
     def _matching(
         self, name_or_id: str, all_projects: bool
     ) -> Iterator[dict[str, Any]]:
-        if is_uuid(name_or_id):
-            server = self.get(name_or_id)
-            if server is not None:
-                yield server
-                return
+        server = self.get(name_or_id)
+        if server is not None:
+            yield server
+            return
         # Nova takes the name as a pattern that may match anywhere.
         params = {'name': _literal(name_or_id)}
         if all_projects:
@@ -104,7 +122,12 @@ class Servers:
                 yield server
 
     def get(self, server_id: str) -> dict[str, Any] | None:
-        """Return the server's JSON, None if it is gone."""
+        """Return the server's JSON, None if it is gone.
+
+        What is no ID may be another path: metadata is written by anybody.
+        """
+        if not is_uuid(server_id):
+            return None
         with translated():
             try:
                 body = self._get(f'/servers/{server_id}')
@@ -166,14 +189,19 @@ class Servers:
                 sorted({g['name'] for g in server.get('security_groups', ())})
             ),
             metadata=server.get('metadata', {}),
+            updated=server['updated'],
         )
 
     def attached(self, server: Mapping[str, Any]) -> tuple[Volume, ...]:
         """Return a server's volumes, by device; the root disk is the first."""
         if not server.get('os-extended-volumes:volumes_attached'):
             return ()
+        return self.attachments(server['id'])
+
+    def attachments(self, server_id: str) -> tuple[Volume, ...]:
+        """Return the same as they are now."""
         with translated():
-            body = self._get(f'/servers/{server["id"]}/os-volume_attachments')
+            body = self._get(f'/servers/{server_id}/os-volume_attachments')
         return tuple(
             Volume(one['volumeId'], one['device'] or '')
             for one in sorted(
@@ -210,13 +238,34 @@ class Servers:
             ('' if nothing), the newest first; since Nova 33 it tells of
             none (commit 9e678b83eb)
         """
-        with translated():
-            body = self._get(f'/servers/{server_id}/os-instance-actions')
         return [
             (one['start_time'], one['message'] or '')
-            for one in body['instanceActions']
+            for one in self._actions(server_id)
             if one['action'] in ('createImage', 'createBackup')
         ]
+
+    def was_started(self, target: Target) -> bool:
+        """Whether an idle guest was made to run since it was looked at.
+
+        Neither its state tells, which is ``stopped`` until it has started,
+        nor a task, which is over when it was stopped again. What was begun
+        before Nova last wrote the server down was over then.
+        """
+        since = _seconds(target.updated)
+        for one in self._actions(target.id):
+            began = _seconds(one['start_time'])
+            if one['action'] in STARTING and began >= since:
+                return True
+            if one['action'] in STOPPING and began <= since:
+                return False
+        return False
+
+    def _actions(self, server_id: str) -> list[dict[str, Any]]:
+        """The newest first; also of a server that is gone."""
+        with translated():
+            body = self._get(f'/servers/{server_id}/os-instance-actions')
+        actions: list[dict[str, Any]] = body['instanceActions']
+        return actions
 
     def create_image(
         self, server_id: str, name: str, properties: Mapping[str, str]
@@ -229,26 +278,25 @@ class Servers:
                     'createImage': {'name': name, 'metadata': dict(properties)}
                 },
                 microversion=self._microversion,
+                **ONCE,
             )
             sdk_exceptions.raise_from_response(response)
             image_id: str = response.json()['image_id']
             return image_id
 
-    def state(self, server_id: str) -> tuple[GuestState | None, bool]:
-        """Tell what the guest does, and whether no task is under way.
-
-        A server that is gone has neither.
-        """
-        with translated():
-            server = self.get(server_id)
-        if server is None:
-            return None, True
-        state = STATES.get(server['OS-EXT-STS:vm_state'])
-        return state, server['OS-EXT-STS:task_state'] is None
+    def is_task_over(self, server_id: str) -> bool:
+        """Whether the server is gone or has no task any more."""
+        server = self.get(server_id)
+        return server is None or server['OS-EXT-STS:task_state'] is None
 
 
 def _number(microversion: str) -> tuple[int, ...]:
     return tuple(map(int, microversion.split('.')))
+
+
+def _seconds(moment: str) -> str:
+    """Cut a time of Nova's to what all of them have."""
+    return moment[: len('2026-03-18T10:00:00')]
 
 
 def is_uuid(text: str) -> bool:

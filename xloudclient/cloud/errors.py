@@ -30,6 +30,10 @@ LOST = (
     requests.RequestException,
 )
 
+#: For requests that make something: a reply that is lost is ours to judge,
+#: whatever clouds.yaml tells the library to send again.
+ONCE = {'connect_retries': 0, 'status_code_retries': 0}
+
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:

@@ -14,8 +14,9 @@
 """The Cloud port over Nova, Glance and Cinder."""
 
 import contextlib
+import dataclasses
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from openstack import connection
@@ -24,10 +25,15 @@ from xloudclient.cloud.compute import Servers
 from xloudclient.cloud.images import Images, mapped_snapshots
 from xloudclient.cloud.quotas import Quotas
 from xloudclient.cloud.volumes import VolumeSnapshots
-from xloudclient.consistency.answers import Requested
+from xloudclient.consistency.answers import Requested, VolumeSnapshot
 from xloudclient.consistency.checks.cloud import AGENT, is_yes
-from xloudclient.consistency.errors import CloudError, Refused, ReplyLost
-from xloudclient.consistency.plan import GuestState, Kind, Plan, Target
+from xloudclient.consistency.errors import (
+    CaptureFailed,
+    CloudError,
+    Refused,
+    ReplyLost,
+)
+from xloudclient.consistency.plan import Kind, Plan, Target, Volume
 
 
 class OpenStack:
@@ -84,6 +90,9 @@ class OpenStack:
                 plan.target.id, plan.snapshot_name, properties
             )
         except Refused as error:
+            # a conflict may be with this very request, that was sent twice
+            if error.status == 409 and (made := self.find_requested(plan)):
+                return made
             if orphans := self._orphans(plan):
                 raise Refused(f'{error}. {orphans}', error.status) from error
             raise
@@ -139,6 +148,8 @@ class OpenStack:
         Anybody can write properties. Ours is this project's, claims nothing
         (each request says so) or itself, and its parts are of the volumes
         that the run was to capture.
+
+        :raises CaptureFailed: several images are; which one, nobody knows
         """
         found = [
             image
@@ -149,7 +160,9 @@ class OpenStack:
             )
             if image.get('xloud_image') in ('', image['id'])
         ]
-        image = found[0] if len(found) == 1 else {'id': ''}
+        if len(found) > 1:
+            raise _ambiguous(run_id, [image['id'] for image in found])
+        image = found[0] if found else {'id': ''}
         parts = self._parts_of(image, volumes) or self.volumes.of_run(
             run_id, volumes
         )
@@ -208,13 +221,30 @@ class OpenStack:
         return None if image is None else str(image['status'])
 
     def is_task_over(self, server_id: str) -> bool:
-        return self.servers.state(server_id)[1]
+        return self.servers.is_task_over(server_id)
 
-    def volume_snapshot_status(self, snapshot_id: str) -> str | None:
-        return self.volumes.status(snapshot_id)
+    def volume_snapshot(self, snapshot_id: str) -> VolumeSnapshot | None:
+        found = self.volumes.get(snapshot_id)
+        if found is None:
+            return None
+        return VolumeSnapshot(found['status'], found['volume_id'])
 
-    def guest_state(self, server_id: str) -> GuestState | None:
-        return self.servers.state(server_id)[0]
+    def with_attachments(
+        self, volumes: Iterable[Volume]
+    ) -> tuple[Volume, ...]:
+        """The same volumes; Cinder tells who has them."""
+        return tuple(
+            dataclasses.replace(
+                one, attachments=self.volumes.details(one.id).attachments
+            )
+            for one in volumes
+        )
+
+    def volumes_now(self, server_id: str) -> tuple[Volume, ...]:
+        return self.with_attachments(self.servers.attachments(server_id))
+
+    def was_started(self, target: Target) -> bool:
+        return self.servers.was_started(target)
 
     def record(
         self,
@@ -244,3 +274,11 @@ class OpenStack:
         kept = self.volumes.delete_all(requested.volume_snapshots)
         left += [f'openstack volume snapshot delete {one}' for one in kept]
         return tuple(left)
+
+
+def _ambiguous(run_id: str, images: Sequence[str]) -> CaptureFailed:
+    return CaptureFailed(
+        f'several images say that run {run_id} made them: {", ".join(images)}',
+        'None was deleted. Delete those that it did not make: openstack image '
+        'delete <ID>',
+    )

@@ -21,7 +21,7 @@ from openstack import connection
 from openstack import exceptions as sdk_exceptions
 
 from xloudclient.cloud.compute import is_uuid
-from xloudclient.cloud.errors import translated
+from xloudclient.cloud.errors import ONCE, translated
 from xloudclient.consistency.checks.cloud import VolumeDetails
 from xloudclient.consistency.errors import CloudError, Refused, ReplyLost
 
@@ -54,7 +54,7 @@ class VolumeSnapshots:
         try:
             with translated():
                 response = self._conn.block_storage.post(
-                    '/snapshots', json={'snapshot': body}
+                    '/snapshots', json={'snapshot': body}, **ONCE
                 )
                 sdk_exceptions.raise_from_response(response)
                 snapshot_id: str = response.json()['snapshot']['id']
@@ -169,7 +169,7 @@ class VolumeSnapshots:
             volume_id,
             volume['size'],
             volume.get('volume_type') or '',
-            len(volume['attachments']),
+            frozenset(one['attachment_id'] for one in volume['attachments']),
         )
 
     def _volume(self, volume_id: str) -> dict[str, Any]:

@@ -11,9 +11,20 @@
 #  under the License.
 
 
-"""Values that look different to people and to programs."""
+"""Values that look different to people and to programs.
+
+What is text may be others', so none of it gets to a terminal as it is.
+"""
+
+from typing import Any
 
 from cliff import columns
+
+
+def _printable(value: object) -> str:
+    from xloudclient.consistency.text import printable
+
+    return printable(str(value))
 
 
 class Seconds(columns.FormattableColumn[float]):
@@ -30,7 +41,7 @@ class Words(columns.FormattableColumn[list[str]]):
     """Several words: joined by commas in a table, a list elsewhere."""
 
     def human_readable(self) -> str:
-        return ', '.join(self._value)
+        return ', '.join(map(_printable, self._value))
 
     def machine_readable(self) -> list[str]:
         return self._value
@@ -49,9 +60,7 @@ class Text(columns.FormattableColumn[str]):
     """What others wrote: harmless on a terminal, exact for programs."""
 
     def human_readable(self) -> str:
-        from xloudclient.consistency.text import printable
-
-        return printable(self._value)
+        return _printable(self._value)
 
     def machine_readable(self) -> str:
         return self._value
@@ -61,7 +70,20 @@ class Lines(columns.FormattableColumn[list[str]]):
     """Several lines: one below the other in a table, a list elsewhere."""
 
     def human_readable(self) -> str:
-        return '\n'.join(self._value)
+        return '\n'.join(map(_printable, self._value))
 
     def machine_readable(self) -> list[str]:
+        return self._value
+
+
+class Records(columns.FormattableColumn[list[dict[str, Any]]]):
+    """Things with names: a line for each in a table, a list elsewhere."""
+
+    def human_readable(self) -> str:
+        from osc_lib import utils
+
+        lines = map(utils.format_dict, self._value)
+        return '\n'.join(map(_printable, lines))
+
+    def machine_readable(self) -> list[dict[str, Any]]:
         return self._value

@@ -17,8 +17,6 @@ Not imported at start-up: only the commands that show them need it.
 
 from typing import Any
 
-from osc_lib.cli import format_columns
-
 from xloudclient.commands import columns
 
 COLUMNS = (
@@ -77,14 +75,14 @@ def row(snapshot: Any, server_name: str, long: bool) -> tuple[Any, ...]:
 def _long(snapshot: Any) -> tuple[Any, ...]:
     held = snapshot.frozen_seconds
     return (
-        snapshot.server_id or None,
+        _text(snapshot.server_id),
         snapshot.kind_word,
         columns.Words(list(snapshot.volumes)),
         snapshot.visibility,
         snapshot.project_id,
         None if held is None else columns.Seconds(held),
-        snapshot.run_id or None,
-        snapshot.group_id or None,
+        _text(snapshot.run_id),
+        _text(snapshot.group_id),
         snapshot.image.get('min_disk'),
         snapshot.image.get('disk_format'),
         columns.Words(snapshot.tags),
@@ -108,7 +106,7 @@ def fields(shown: Any) -> dict[str, Any]:
         'consistency': snapshot.consistency_word,
         'reason': _text(snapshot.why),
         'server': _text(shown.server_name),
-        'server_id': snapshot.server_id or None,
+        'server_id': _text(snapshot.server_id),
         'captured_at': _text(snapshot.captured_at),
         'frozen_for': None if held is None else columns.Seconds(held),
         'quiesced': columns.Words(quiesced.split(',') if quiesced else []),
@@ -117,7 +115,7 @@ def fields(shown: Any) -> dict[str, Any]:
             [f'{time} {what}' for time, what in shown.timeline()]
         ),
         'size': None if size is None else columns.Size(size),
-        'volumes': format_columns.ListDictColumn(
+        'volumes': columns.Records(
             [
                 {
                     'id': part.id,
@@ -135,8 +133,8 @@ def fields(shown: Any) -> dict[str, Any]:
         'min_disk': snapshot.image.get('min_disk'),
         'min_ram': snapshot.image.get('min_ram'),
         'disk_format': snapshot.image.get('disk_format'),
-        'run_id': snapshot.run_id or None,
-        'group': snapshot.group_id or None,
+        'run_id': _text(snapshot.run_id),
+        'group': _text(snapshot.group_id),
         'tags': columns.Words(snapshot.tags),
         'created_at': snapshot.created_at,
         'updated_at': snapshot.image.get('updated_at'),

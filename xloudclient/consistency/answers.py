@@ -196,3 +196,14 @@ class Requested:
 
     image_id: str
     volume_snapshots: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VolumeSnapshot:
+    """A Cinder snapshot, as it is now.
+
+    :param volume_id: of what it is one
+    """
+
+    status: str
+    volume_id: str

@@ -17,7 +17,7 @@ import dataclasses
 
 from xloudclient.consistency import evidence
 from xloudclient.consistency.answers import GuestFacts
-from xloudclient.consistency.errors import OutOfTime
+from xloudclient.consistency.errors import Failure, OutOfTime
 from xloudclient.consistency.hold import Hold
 from xloudclient.consistency.outcome import Progress
 from xloudclient.consistency.plan import Consistency, Kind, Plan
@@ -25,6 +25,7 @@ from xloudclient.consistency.proof import Proof, prove, prove_idle
 from xloudclient.consistency.settling import Settling
 from xloudclient.consistency.taking import Taking
 
+CHANGED = 'a volume was attached or detached meanwhile'
 #: No longer than the freeze hook makes it, so not to predict the next one by.
 EARLY = "released when the guest saw Nova's thaw"
 
@@ -62,13 +63,18 @@ class Judging:
         return dataclasses.replace(proof, reason='; '.join(reasons))
 
     def _prove(self) -> Proof:
-        state = self.plan.target.state
-        if not state.is_writing:
-            return prove_idle(self.plan, self.settling.state_now())
+        proof = self._shown()
+        if proof.consistency is Consistency.NONE:
+            return proof
+        doubt = self._doubt()
+        return Proof(Consistency.NONE, doubt) if doubt else proof
+
+    def _shown(self) -> Proof:
+        """What the plan, the guest and the snapshot show."""
         if self._is_incomplete():
-            return Proof(
-                Consistency.NONE, 'a volume was attached or detached meanwhile'
-            )
+            return Proof(Consistency.NONE, CHANGED)
+        if not self.plan.target.state.is_writing:
+            return prove_idle(self.plan)
         lapses = list(self.hold.lapses)
         if isinstance(self.progress.failure, OutOfTime):
             lapses.append('released before the capture: out of time')
@@ -78,8 +84,24 @@ class Judging:
         """Whether the snapshot holds other volumes than were planned."""
         if self.plan.rehearse:
             return False
-        parts = len(self.taking.requested.volume_snapshots)
-        return parts != len(self.plan.captured_volumes)
+        planned = [one.id for one in self.plan.captured_volumes]
+        return sorted(self.taking.captured) != sorted(planned)
+
+    def _doubt(self) -> str:
+        """Say what happened to the server since the plan that voids it.
+
+        What can't be seen may have happened.
+        """
+        target = self.plan.target
+        has_volumes = bool(self.plan.captured_volumes)
+        try:
+            if not target.state.is_writing and self.settling.was_started():
+                return 'it was started meanwhile'
+            if has_volumes and self.settling.has_other_volumes():
+                return CHANGED
+        except Failure as failure:
+            return f"whether it changed meanwhile can't be seen: {failure}"
+        return ''
 
     def claims(self, proof: Proof) -> dict[str, str]:
         """The properties that claim it."""

@@ -75,12 +75,17 @@ class Volume:
     """An attached Cinder volume.
 
     :param device: as Nova names it, e.g. ``/dev/vdb``
-    :param is_shared: it is attached to other servers, too
+    :param attachments: IDs of all that Cinder knows of it, if it was asked
     """
 
     id: str
     device: str
-    is_shared: bool = False
+    attachments: frozenset[str] = frozenset()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is attached to other servers, too."""
+        return len(self.attachments) > 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -90,6 +95,7 @@ class Target:
     :param has_agent: whether Nova freezes it through its guest agent; None if
         that was not asked, or can't be seen
     :param cards: hardware addresses of its network cards, in lower case
+    :param updated: when Nova last wrote it down; ISO 8601, UTC
     """
 
     id: str
@@ -106,6 +112,7 @@ class Target:
     cards: tuple[str, ...] = ()
     security_groups: tuple[str, ...] = ()
     metadata: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    updated: str = ''
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

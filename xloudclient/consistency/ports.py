@@ -28,10 +28,17 @@ from xloudclient.consistency.answers import (
     HookOutcome,
     Released,
     Requested,
+    VolumeSnapshot,
 )
 from xloudclient.consistency.errors import Failure
 from xloudclient.consistency.group import Alone, Stage
-from xloudclient.consistency.plan import GuestState, Hook, Plan, Quiescer
+from xloudclient.consistency.plan import (
+    Hook,
+    Plan,
+    Quiescer,
+    Target,
+    Volume,
+)
 
 T = TypeVar('T')
 
@@ -115,7 +122,10 @@ class Cloud(Protocol):
         """
 
     def find_requested(self, plan: Plan) -> Requested | None:
-        """Look for a snapshot that a lost request may have made."""
+        """Look for a snapshot that a lost request may have made.
+
+        :raises CaptureFailed: there are several; which one, nobody knows
+        """
 
     def snapshot_volume(
         self, plan: Plan, volume_id: str, image_id: str
@@ -132,11 +142,14 @@ class Cloud(Protocol):
     def is_task_over(self, server_id: str) -> bool:
         """Whether the server is gone or has no task any more."""
 
-    def volume_snapshot_status(self, snapshot_id: str) -> str | None:
-        """The Cinder snapshot's status; None if it is gone."""
+    def volume_snapshot(self, snapshot_id: str) -> VolumeSnapshot | None:
+        """The Cinder snapshot as it is now; None if it is gone."""
 
-    def guest_state(self, server_id: str) -> GuestState | None:
-        """What the guest is doing now; None if the server is gone."""
+    def volumes_now(self, server_id: str) -> tuple[Volume, ...]:
+        """The server's volumes, with their attachments, as they are now."""
+
+    def was_started(self, target: Target) -> bool:
+        """Whether the guest was made to run since it was looked at."""
 
     def record(
         self,

@@ -116,14 +116,19 @@ def captured_disks(plan: Plan, facts: GuestFacts) -> frozenset[str]:
     keeps 20 characters (``VIRTIO_BLK_ID_BYTES``); SCSI shows it whole. What
     is below ``/`` and is no volume is the server's own disk, if it is one:
     of several (an ephemeral disk in the same volume group) nobody can tell
-    which was captured, so none counts.
+    which was captured, so none counts. Nor does it if a volume shows no
+    serial number, for it may be that one.
     """
     captured = _disks_of(plan.captured_volumes, facts)
-    attached = _disks_of(plan.target.volumes, facts)
+    volumes = plan.target.volumes
+    attached = _disks_of(volumes, facts)
     own = [disk for disk in facts.root_disks if disk not in attached]
-    is_image = plan.target.kind is Kind.IMAGE
-    is_only_volume = len(plan.target.volumes) == 1 and not attached
-    if len(own) == 1 and (is_image or is_only_volume):
+    unseen = [one for one in volumes if not _disks_of([one], facts)]
+    if plan.target.kind is Kind.IMAGE:
+        is_known = not unseen
+    else:
+        is_known = len(unseen) == len(volumes) == 1
+    if len(own) == 1 and is_known:
         captured = {*captured, *own}
     return frozenset(captured)
 
@@ -143,17 +148,11 @@ def count_disks(plan: Plan) -> int:
     return int(own_root) + len(plan.captured_volumes)
 
 
-def prove_idle(plan: Plan, seen_after: GuestState | None) -> Proof:
-    """Judge the snapshot of a guest that was not running.
-
-    :param seen_after: what it did after the capture
-    """
-    state = plan.target.state
+def prove_idle(plan: Plan) -> Proof:
+    """Judge the snapshot of a guest that was not running, all the while."""
     if shared := _shared(plan):
         return Proof(Consistency.NONE, shared)
-    if seen_after is GuestState.RUNNING:
-        return Proof(Consistency.NONE, 'it was started during the capture')
-    if state is GuestState.PAUSED:
+    if plan.target.state is GuestState.PAUSED:
         return Proof(Consistency.CRASH, 'paused')
     return Proof(Consistency.CRASH, "stopped (whether cleanly can't be seen)")
 

@@ -27,7 +27,7 @@ from xloudclient.consistency.errors import (
     Failure,
 )
 from xloudclient.consistency.outcome import Progress
-from xloudclient.consistency.plan import GuestState, Kind, Plan
+from xloudclient.consistency.plan import Kind, Plan
 from xloudclient.consistency.ports import World
 from xloudclient.consistency.taking import CALL_SECONDS, Taking
 
@@ -131,16 +131,17 @@ class Settling:
             functools.partial(protect, self.taking.requested.image_id)
         )
 
-    def state_now(self) -> GuestState | None:
-        """What the guest does now.
+    def was_started(self) -> bool:
+        """Whether the guest was made to run meanwhile; raises Failure."""
+        look = self.world.cloud.was_started
+        return self._return(functools.partial(look, self.plan.target))
 
-        One that can't be seen counts as running: it is not proven idle.
-        """
-        look = self.world.cloud.guest_state
-        try:
-            return self._return(functools.partial(look, self.plan.target.id))
-        except Failure:
-            return GuestState.RUNNING
+    def has_other_volumes(self) -> bool:
+        """Whether a volume came, went or is elsewhere, too; raises Failure."""
+        target = self.plan.target
+        look = self.world.cloud.volumes_now
+        now = self._return(functools.partial(look, target.id))
+        return set(now) != set(target.volumes)
 
     def discard_unproven(self) -> None:
         """Delete what was begun, also what a lost request may have made."""

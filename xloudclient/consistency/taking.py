@@ -70,6 +70,8 @@ class Taking:
         self.progress = progress
         self._remaining = remaining
         self._task_over_at: float | None = None
+        #: the volumes that were captured, as of the last look
+        self.captured: tuple[str, ...] = ()
 
     @property
     def requested(self) -> Requested:
@@ -117,8 +119,13 @@ class Taking:
     def find(self, why: str, ignore_signals: bool = False) -> None:
         """Look for what a request without a reply may have made.
 
-        :raises CaptureFailed: it was not found
+        :raises CaptureFailed: it was not found, or several were
         """
+        # It may still come: the journal stays, and the next run removes it.
+        self.progress.unfound = (
+            'If one appears later, this finds it: openstack image list '
+            f'--property xloud_run={self.plan.run_id}'
+        )
         end = self.world.clock.now() + FIND_SECONDS
         call = functools.partial(self.world.cloud.find_requested, self.plan)
         while self.world.clock.now() < end:
@@ -127,17 +134,13 @@ class Taking:
             except (CloudError, TimeoutError):
                 found = None
             if found is not None:
+                self.progress.unfound = ''
                 self._accept(found)
                 return
             self.world.clock.wait(FIND_POLL_SECONDS, ignore_signals)
             if not ignore_signals:
                 self._remaining()
-        # It may still come: the journal stays, and the next run removes it.
         self.progress.is_unsure = False
-        self.progress.unfound = (
-            'If one appears later, this finds it: openstack image list '
-            f'--property xloud_run={self.plan.run_id}'
-        )
         raise CaptureFailed(f'{why} and no snapshot of this run was found')
 
     def _request_volume(self, volume_id: str) -> None:
@@ -204,16 +207,18 @@ class Taking:
         since = None
         if self._task_over_at is not None:
             since = self.world.clock.now() - self._task_over_at
-        status = self.world.cloud.volume_snapshot_status
+        look = self.world.cloud.volume_snapshot
         image = self._image_status()
         self.progress.was_saving |= image == 'saving'
+        parts = [
+            self._ask(functools.partial(look, one))
+            for one in self.requested.volume_snapshots
+        ]
+        self.captured = tuple(one.volume_id for one in parts if one)
         return capture.Seen(
             image=image,
             since_task_over=since,
-            volumes=tuple(
-                self._ask(functools.partial(status, one))
-                for one in self.requested.volume_snapshots
-            ),
+            volumes=tuple(one.status if one else None for one in parts),
             is_volume_backed=self.plan.target.kind is Kind.VOLUME,
         )
 

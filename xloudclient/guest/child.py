@@ -31,6 +31,8 @@ EVIDENCE_CHARACTERS = 4096
 BOUND_TO_PROCESS = frozenset({'sync', 'mysql', 'postgresql'})
 #: Exit status of a holder that could not release, see quiescers/common.sh.
 NOT_RELEASED_STATUS = 6
+#: What is read of its files: what it wrote to standard output, and its log.
+FILES = ('out', 'log')
 #: From here on an exit status tells of a signal, says sh(1).
 SIGNAL_STATUS = 128
 
@@ -44,6 +46,7 @@ class Child:
     :ivar status: its exit status once it has ended; None if that is unknown
     :ivar ended: how a holder ended: ``before`` it was asked to release, when
         ``asked``, ``terminated``, ``killed``; or it is ``stuck``
+    :ivar text: those of its files that were read to the end
     """
 
     id: int
@@ -61,7 +64,6 @@ class Child:
     spoken: str = ''
     answer: str = ''
     text: dict[str, str] = dataclasses.field(default_factory=dict)
-    read: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def is_counted(self) -> bool:
@@ -196,9 +198,10 @@ def _line(child: Child, text: str) -> None:
 
 
 def _end(child: Child, text: str) -> None:
-    child.text[text] = mend(child.spoken)
+    # the supervisor reads each of them once
+    if text in FILES:
+        child.text.setdefault(text, mend(child.spoken))
     child.spoken = ''
-    child.read.append(text)
 
 
 #: What the supervisor says of a child, and what that changes.

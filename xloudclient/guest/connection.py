@@ -42,6 +42,7 @@ class Connection:
     :param nonce: what each line to and from the supervisor begins with
     :param hear: is given each line of the supervisor, without the nonce, in
         a thread of its own; None once when there will be no more
+    :ivar was_heard: something came from the guest, if only noise
     :raises OSError: there is no such program
     """
 
@@ -54,6 +55,7 @@ class Connection:
         self._prefix = nonce + ' '
         self._hear = hear
         self._stderr = b''
+        self.was_heard = False
         self._writing = threading.Lock()
         self._stop = threading.Event()
         self._process = subprocess.Popen(
@@ -141,6 +143,7 @@ class Connection:
     def _read_output(self) -> None:
         splitter = LineSplitter()
         for data in self._blocks(self._process.stdout):
+            self.was_heard = True
             for line in splitter.feed(data):
                 # What a shell's start-up file left without an end of line
                 # may be in front.

@@ -12,6 +12,7 @@
 
 """Why ssh gave no supervisor: one sentence, and what to do about it."""
 
+import os
 import re
 import shlex
 
@@ -31,17 +32,19 @@ _LOGIN = re.compile(r'Permission denied|Too many authentication failures')
 
 
 def explain(
-    access: Access, status: int | None, stderr: str
+    access: Access, status: int | None, stderr: str, was_heard: bool = False
 ) -> GuestUnreachable:
     """Return the failure that tells why there is no supervisor.
 
     :param status: exit status of ssh; None if it could not be started
     :param stderr: what it said; not escaped
+    :param was_heard: the guest has spoken, so it was let in, and may have
+        said on standard error what ssh says of those that are not
     """
     if status == SSH_FAILED_STATUS or status is None or status < 0:
-        if _KEY.search(stderr):
+        if not was_heard and _KEY.search(stderr):
             return _key_failure(access, stderr)
-        if _LOGIN.search(stderr):
+        if not was_heard and _LOGIN.search(stderr):
             return GuestUnreachable(
                 f'the guest at {access} refuses the login: {_last(stderr)}',
                 'Give --login, --identity, or load the key into ssh-agent.',
@@ -79,7 +82,9 @@ def _forget(access: Access, stderr: str) -> str:
         host = f'[{host}]:{access.port}'
     words = ['ssh-keygen', '-R', host]
     found = re.search(r'Offending \S+ key in (\S+):\d+', stderr)
-    return shlex.join([*words, '-f', found[1]] if found else words)
+    if found and os.path.isfile(found[1]):
+        words += ['-f', found[1]]
+    return shlex.join(words)
 
 
 def _by_hand(access: Access, option: str = '') -> str:

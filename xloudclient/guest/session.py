@@ -164,7 +164,9 @@ class Session:
         except GuestLost as error:
             status = connection.await_status(2.0)
             connection.end(0)
-            raise explain(self.access, status, connection.stderr) from error
+            raise explain(
+                self.access, status, connection.stderr, connection.was_heard
+            ) from error
         except TimeoutError:
             connection.end(0)
             raise
@@ -186,7 +188,7 @@ class Session:
         deadline = time.monotonic() + LOG_SECONDS
         with contextlib.suppress(GuestLost, TimeoutError):
             self._send(turn, f'log {child.id}', deadline)
-            self._until(turn, lambda: 'log' in child.read, deadline)
+            self._until(turn, lambda: 'log' in child.text, deadline)
 
     def close(self) -> None:
         """End the connection. Idempotent, never raises."""

@@ -146,7 +146,7 @@ class SshGuest(Errands):
                 self._send(turn, 'verify', deadline)
                 self._until(turn, lambda: self._have_answered(asked), deadline)
         for one in asked:
-            if one.has_ended and 'log' not in one.read:
+            if one.has_ended and 'log' not in one.text:
                 self._read_log(turn, one)
         return tuple(self._verified(one, timeout) for one in asked)
 

@@ -104,11 +104,14 @@ class PartialFile:
     def finish(self) -> None:
         """Give it its name, in place of what has that name; it is on disk.
 
-        A file that it replaces hands its mode on; else it stays private.
+        A file of one's own that it replaces hands its mode on; else it stays
+        private.
         """
         with contextlib.suppress(FileNotFoundError):
-            mode = stat.S_IMODE(self.final.stat().st_mode)
-            os.fchmod(self._file.fileno(), mode)
+            replaced = self.final.lstat()
+            if _is_own_file(replaced):
+                mode = stat.S_IMODE(replaced.st_mode)
+                os.fchmod(self._file.fileno(), mode)
         os.fsync(self._file.fileno())
         os.replace(self.path, self.final)
         _sync_folder(self.final.parent)
@@ -179,8 +182,7 @@ def _locked(path: pathlib.Path) -> int:
 
 
 def _lock(descriptor: int, path: pathlib.Path) -> None:
-    found = os.fstat(descriptor)
-    if found.st_uid != os.geteuid() or not stat.S_ISREG(found.st_mode):
+    if not _is_own_file(os.fstat(descriptor)):
         raise Failure(f'{path} is in the way, and not yours; remove it')
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -188,6 +190,10 @@ def _lock(descriptor: int, path: pathlib.Path) -> None:
         raise Busy(
             f'another process is saving to it: {path} is locked'
         ) from error
+
+
+def _is_own_file(found: os.stat_result) -> bool:
+    return found.st_uid == os.geteuid() and stat.S_ISREG(found.st_mode)
 
 
 def _is_at(descriptor: int, path: pathlib.Path) -> bool:

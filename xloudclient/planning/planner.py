@@ -38,7 +38,6 @@ from xloudclient.consistency.plan import (
     Place,
     Plan,
     Target,
-    Volume,
 )
 from xloudclient.consistency.text import printable
 from xloudclient.guest import access
@@ -180,19 +179,13 @@ class Planner:
         """Describe the server; its agent matters where guests are held."""
         target = self.cloud.servers.target(server)
         if self._with_data_volumes(target) or target.kind is Kind.VOLUME:
-            target = dataclasses.replace(
-                target, volumes=tuple(map(self._seen, target.volumes))
-            )
+            volumes = self.cloud.with_attachments(target.volumes)
+            target = dataclasses.replace(target, volumes=volumes)
         is_held = self.wanted.is_auto or bool(self.wanted.quiescers)
         if not is_held or not target.state.is_writing:
             return target
         has_agent = self.cloud.has_agent(server, target)
         return dataclasses.replace(target, has_agent=has_agent)
-
-    def _seen(self, volume: Volume) -> Volume:
-        """The same volume; Cinder tells whether others have it, too."""
-        servers = self.cloud.volumes.details(volume.id).servers
-        return dataclasses.replace(volume, is_shared=servers > 1)
 
     def _for(self, target: Target) -> Wanted:
         """What is wanted of this server: nothing is held if it is idle."""

@@ -50,13 +50,13 @@ class VolumeDetails:
     """What Cinder tells of a volume.
 
     :param type_name: of its volume type; '' if it has none
-    :param servers: how many it is attached to
+    :param attachments: their IDs
     """
 
     id: str
     gigabytes: int
     type_name: str = ''
-    servers: int = 1
+    attachments: frozenset[str] = frozenset()
 
 
 def is_yes(properties: Mapping[str, Any], key: str) -> bool:
@@ -90,11 +90,12 @@ def volumes(plan: Plan, details: Sequence[VolumeDetails]) -> Iterator[Finding]:
     if left:
         yield warning('disks', f'{left} attached volume(s) are left out')
     for one in details:
-        if one.servers > 1:
+        servers = len(one.attachments)
+        if servers > 1:
             yield warning(
                 'disks',
-                f'volume {one.id} is attached to {one.servers} servers: what '
-                'the others write to it is not held',
+                f'volume {one.id} is attached to {servers} servers: what the '
+                'others write to it is not held',
             )
 
 

@@ -86,7 +86,7 @@ def proof(
     """
     state = plan.target.state
     if not state.is_writing:
-        return prove_idle(plan, state)
+        return prove_idle(plan)
     holders = [
         Holder(one, evidence, _held(plan, one, evidence))
         for one, evidence in seen

@@ -34,6 +34,7 @@ from xloudclient.consistency.answers import (
     HookState,
     Released,
     Requested,
+    VolumeSnapshot,
 )
 from xloudclient.consistency.errors import (
     Busy,
@@ -94,6 +95,7 @@ def plan(**changes: Any) -> Plan:
         volumes=changes.pop('volumes', ()),
         has_agent=changes.pop('has_agent', False),
         cards=(CARD,),
+        updated=changes.pop('updated', ''),
     )
     values = {
         'target': target,
@@ -172,7 +174,8 @@ class World:
         self.recorded: dict[str, str] | None = None
         self.exists = False
         self.verified = False
-        self.state_after: GuestState | None = GuestState.STOPPED
+        self.is_started = False
+        self.attached = [data_volume()]
         self.task_is_over = False
         self.server_id = ''
         self.firmware_id = ''
@@ -323,8 +326,10 @@ class World:
         return self._requested(plan)
 
     def _requested(self, plan: Plan) -> Requested:
+        volumes = plan.target.volumes
         is_volume = plan.target.kind is Kind.VOLUME
-        return Requested(IMAGE, ('s0',) if is_volume else ())
+        parts = tuple(f's-{one.id}' for one in volumes if is_volume)
+        return Requested(IMAGE, parts)
 
     def find_requested(self, plan: Plan) -> Requested | None:
         return self._requested(plan) if self.exists else None
@@ -350,12 +355,19 @@ class World:
         self._cloud('task')
         return self.task_is_over
 
-    def volume_snapshot_status(self, snapshot_id: str) -> str | None:
+    def volume_snapshot(self, snapshot_id: str) -> VolumeSnapshot | None:
         many = len(self.volumes) > 1
-        return self.volumes.pop(0) if many else self.volumes[0]
+        status = self.volumes.pop(0) if many else self.volumes[0]
+        volume_id = snapshot_id.removeprefix('s-')
+        return None if status is None else VolumeSnapshot(status, volume_id)
 
-    def guest_state(self, server_id: str) -> GuestState | None:
-        return self.state_after
+    def volumes_now(self, server_id: str) -> tuple[Volume, ...]:
+        self._cloud('volumes')
+        return tuple(self.attached)
+
+    def was_started(self, target: Target) -> bool:
+        self._cloud('actions')
+        return self.is_started
 
     def record(self, image_id: str, properties: Any, tags: Any) -> None:
         self._cloud('record')

@@ -82,6 +82,28 @@ class TestRequests(base.FunctionalTestCase):
             asked,
         )
 
+    def test_volumes_are_looked_at_again_before_a_class_is_claimed(self):
+        self.place.server(name='db', volume_backed=True)
+        asked = collections.Counter(
+            self.asked('server', 'snapshot', 'create', 'db')
+        )
+        for again in (
+            'GET nova /v2.1/servers/ID/os-volume_attachments',
+            'GET cinder /v3/volumes/ID',
+        ):
+            self.assertEqual(2, asked[again], asked)
+
+    def test_no_volume_is_looked_at_again_for_the_class_none(self):
+        self.place.server(name='db', data_volumes=1)
+        asked = collections.Counter(
+            self.asked('server', 'snapshot', 'create', '--data-volumes', 'db')
+        )
+        for once in (
+            'GET nova /v2.1/servers/ID/os-volume_attachments',
+            'GET cinder /v3/volumes/ID',
+        ):
+            self.assertEqual(1, asked[once], asked)
+
     def test_each_of_many_takes_fewer_than_a_native_one(self):
         server = self.place.server(name='web-1')
         conn = self.cloud.connection()

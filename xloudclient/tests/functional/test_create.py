@@ -13,6 +13,7 @@
 
 """server snapshot create, and what both commands share."""
 
+import shlex
 import time
 
 from xloudclient.consistency import evidence
@@ -86,6 +87,41 @@ class TestCreate(base.FunctionalTestCase):
             self.assertEqual('crash', row['Consistency'])
             self.assertIn(reason, row['Reason'])
             getattr(conn.compute, start)(server)
+
+    def client_hook(self, *commands):
+        """A hook that calls the client; its password is not handed on."""
+        lines = ['#!/bin/sh', 'set -e']
+        for key, value in self.cloud.environ(self.user).items():
+            lines.append(f'export {key}={shlex.quote(value)}')
+        return self.script('hook', '\n'.join([*lines, *commands]))
+
+    def test_a_guest_that_was_started_and_stopped_again_was_not_idle(self):
+        conn = self.cloud.connection()
+        server = self.place.server(name='db')
+        conn.compute.stop_server(server)
+        conn.compute.wait_for_server(server, 'SHUTOFF', interval=0.2)
+        hook = self.client_hook(
+            'openstack server start db',
+            'until openstack server stop db; do :; done',
+            'status="openstack server show -f value -c status db"',
+            'until [ "$($status)" = SHUTOFF ]; do :; done',
+        )
+        [row] = self.snapshot(
+            'consistent', 'db', '--quiesce', 'none', '--pre-hook', hook
+        )
+        self.assertEqual('none', row['Consistency'])
+        self.assertIn('it was started', row['Reason'])
+
+    def test_a_volume_that_was_attached_after_the_plan(self):
+        server = self.place.server(name='db', volume_backed=True)
+        volume = self.place.volume()
+        self.addCleanup(self.cloud.detach, server, volume)
+        hook = self.client_hook(f'openstack server add volume db {volume}')
+        [row] = self.snapshot(
+            'consistent', 'db', '--quiesce', 'none', '--pre-hook', hook
+        )
+        self.assertEqual('none', row['Consistency'])
+        self.assertIn('attached or detached', row['Reason'])
 
     def test_several_servers_one_of_a_host_at_a_time(self):
         servers = [self.place.server() for _ in range(2)]

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from xloudclient.consistency.answers import HookOutcome, HookState, Requested
 from xloudclient.consistency.errors import (
     Busy,
+    CaptureFailed,
     ExitCode,
     Interrupted,
     Misuse,
@@ -110,6 +111,18 @@ class TestRecovery(RecoveryTestCase):
         self.cloud.remove.return_value = ()
         self.assertIn('vanished', self.recover().reason)
         self.cloud.remove.assert_called_once_with(parts)
+
+    def test_of_several_that_may_be_the_snapshot_none_is_removed(self):
+        self.dead(REQUEST)
+        several = CaptureFailed('several', 'Leave one at most.')
+        self.cloud.find_run.side_effect = several
+        done = self.recover()
+        self.assertEqual(State.FAILED, done.state)
+        self.assertEqual(
+            ('several', 'Leave one at most.'), (done.reason, done.advice)
+        )
+        self.cloud.remove.assert_not_called()
+        self.assertEqual(['r.jsonl'], self.journals)
 
     def test_a_post_that_ran_does_not_run_again(self):
         self.dead(OWED, PAID)

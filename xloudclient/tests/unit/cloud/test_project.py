@@ -12,12 +12,15 @@
 
 """What a run made is known by more than what anybody can write."""
 
+from http import HTTPStatus
 from unittest import mock
 
 import testtools
 
 from xloudclient.cloud.project import OpenStack
 from xloudclient.consistency.answers import Requested
+from xloudclient.consistency.errors import CaptureFailed, Refused
+from xloudclient.tests.fakes import world as fakes
 
 
 class TestFindRun(testtools.TestCase):
@@ -55,5 +58,33 @@ class TestFindRun(testtools.TestCase):
         found = self.find(self.image('', part='theirs'))
         self.assertEqual(Requested('i', ()), found)
 
-    def test_two_are_none(self):
-        self.assertIsNone(self.find(self.image(''), self.image('')))
+    def test_two_are_named_and_none_is_taken(self):
+        other = {**self.image(''), 'id': 'j'}
+        failure = self.assertRaises(
+            CaptureFailed, self.find, self.image(''), other
+        )
+        self.assertIn('made them: i, j', str(failure))
+
+
+class TestRequest(testtools.TestCase):
+    def request(self, status: int, *images: dict) -> Requested:
+        self.cloud = OpenStack(mock.Mock())
+        self.cloud.servers = mock.Mock()
+        refused = Refused('no', status)
+        self.cloud.servers.create_image.side_effect = refused
+        self.cloud.images = mock.Mock()
+        self.cloud.images.matching.return_value = list(images)
+        return self.cloud.request(fakes.plan(), {})
+
+    def test_a_conflict_with_itself_is_none(self):
+        image = {'id': fakes.IMAGE, 'xloud_image': ''}
+        self.assertEqual(
+            Requested(fakes.IMAGE), self.request(HTTPStatus.CONFLICT, image)
+        )
+
+    def test_a_conflict_with_another_is_one(self):
+        self.assertRaises(Refused, self.request, HTTPStatus.CONFLICT)
+
+    def test_nobody_looks_for_what_was_refused_otherwise(self):
+        self.assertRaises(Refused, self.request, HTTPStatus.FORBIDDEN)
+        self.cloud.images.matching.assert_not_called()

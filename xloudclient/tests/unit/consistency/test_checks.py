@@ -249,7 +249,7 @@ class TestCloud(testtools.TestCase):
     def test_disks(self):
         plan = fakes.plan(volumes=(fakes.data_volume(),))
         several, shared = cloud.volumes(
-            plan, [VolumeDetails(fakes.VOLUME, 1, servers=2)]
+            plan, [VolumeDetails(fakes.VOLUME, 1, attachments=frozenset('ab'))]
         )
         self.assertIn('root disk, /dev/vdb, captured one after', several.text)
         self.assertEqual(Result.WARNING, shared.result)

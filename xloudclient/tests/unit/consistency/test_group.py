@@ -97,7 +97,7 @@ class MemberTestCase(test_run.ReleaseTestCase):
 
     images = ('queued', 'queued', 'saving')
     evidence = fakes.World().evidence
-    state_after = GuestState.STOPPED
+    is_started = False
 
     def run_one(
         self,
@@ -110,7 +110,7 @@ class MemberTestCase(test_run.ReleaseTestCase):
     ):
         world = self.world = fakes.World(script, self.images)
         world.evidence = self.evidence
-        world.state_after = self.state_after
+        world.is_started = self.is_started
         self.others = world.group = Others(
             world.clock, end, failure, began, is_after
         )
@@ -276,7 +276,7 @@ class TestStandstill(MemberTestCase):
 
     def test_one_that_was_started_meanwhile_does_not(self):
         idle = {'quiescers': (), 'hooks': (), 'state': GuestState.STOPPED}
-        self.state_after = GuestState.RUNNING
+        self.is_started = True
         outcome = self.run_one(required=Consistency.NONE, **idle)
         self.assertEqual(ExitCode.LOWER_CLASS, outcome.exit_code)
         self.assert_nothing_kept(outcome)

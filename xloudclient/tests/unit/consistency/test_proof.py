@@ -125,6 +125,29 @@ class TestProof(testtools.TestCase):
             with_data_volumes=False,
         )
 
+    def test_a_volume_without_a_serial_may_be_what_is_below_the_root(self):
+        attached = {
+            'volumes': (Volume(fakes.VOLUME, '/dev/sdb'),),
+            'with_data_volumes': False,
+        }
+        data = (Data('/var/lib/mysql', ('sdb',)),)
+        for serials, expected in (
+            ({}, Consistency.NONE),
+            ({'sdc': fakes.VOLUME}, Consistency.APPLICATION),
+        ):
+            self.expect(
+                expected,
+                holder(data=data),
+                facts=GuestFacts('boot', ('sdb',), serials),
+                **attached,
+            )
+
+    def test_without_serials_the_only_disk_is_the_captured_one(self):
+        facts = GuestFacts('boot', ('vda',), {})
+        self.expect(Consistency.APPLICATION, holder(), facts=facts)
+        root = {'kind': Kind.VOLUME, 'volumes': (Volume(fakes.VOLUME, ''),)}
+        self.expect(Consistency.APPLICATION, holder(), facts=facts, **root)
+
     def test_a_root_over_an_ephemeral_disk_is_none(self):
         lvm = GuestFacts('boot', ('vda', 'vdb'), {})
         self.expect(
@@ -181,23 +204,20 @@ class TestProof(testtools.TestCase):
     def test_an_idle_guest(self):
         for state, reason in (('stopped', 'stopped'), ('paused', 'paused')):
             plan = fakes.plan(state=GuestState(state))
-            shown = proof.prove_idle(plan, GuestState(state))
+            shown = proof.prove_idle(plan)
             self.assertEqual(Consistency.CRASH, shown.consistency)
             self.assertIn(reason, shown.reason)
-        plan = fakes.plan(state=GuestState.STOPPED)
-        shown = proof.prove_idle(plan, GuestState.RUNNING)
-        self.assertEqual(Consistency.NONE, shown.consistency)
 
     def test_what_others_may_write_is_not_held(self):
         """A multi-attach volume: the freeze here stops nobody there."""
         shared = {
             'kind': Kind.VOLUME,
-            'volumes': (Volume('v', '/dev/vda', is_shared=True),),
+            'volumes': (Volume('v', '/dev/vda', frozenset('ab')),),
         }
         frozen = self.expect(Consistency.NONE, holder(), **shared)
         self.assertIn('volume v', frozen.reason)
         stopped = fakes.plan(state=GuestState.STOPPED, **shared)
-        idle = proof.prove_idle(stopped, GuestState.STOPPED)
+        idle = proof.prove_idle(stopped)
         self.assertEqual(frozen.reason, idle.reason)
 
 

@@ -11,6 +11,7 @@
 #  under the License.
 
 
+import dataclasses
 import itertools
 
 import fixtures
@@ -19,7 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xloudclient.consistency import evidence
-from xloudclient.consistency.errors import ExitCode
+from xloudclient.consistency.answers import Data, Evidence, Requested
+from xloudclient.consistency.errors import CaptureFailed, ExitCode
 from xloudclient.consistency.hold import VERIFY_SECONDS
 from xloudclient.consistency.outcome import Outcome, Status
 from xloudclient.consistency.plan import (
@@ -29,6 +31,7 @@ from xloudclient.consistency.plan import (
     GuestState,
     Kind,
     Quiescer,
+    Volume,
 )
 from xloudclient.consistency.run import Run
 from xloudclient.tests.fakes import world as fakes
@@ -287,16 +290,20 @@ class TestClasses(testtools.TestCase):
         self.assertIn('stopped', outcome.reason)
 
     def test_a_guest_started_meanwhile_gives_none(self):
+        idle = {
+            'quiescers': (),
+            'hooks': (),
+            'state': GuestState.STOPPED,
+            'required': Consistency.NONE,
+        }
         world = fakes.World()
-        world.state_after = GuestState.RUNNING
-        outcome = run(
-            world,
-            quiescers=(),
-            hooks=(),
-            state=GuestState.STOPPED,
-            required=Consistency.NONE,
-        )
+        world.is_started = True
+        outcome = run(world, **idle)
         self.assertEqual(Consistency.NONE, outcome.consistency)
+        self.assertIn('it was started', outcome.reason)
+        unseen = run(fakes.World({'actions': End.LOST}), **idle)
+        self.assertEqual(Consistency.NONE, unseen.consistency)
+        self.assertIn("can't be seen", unseen.reason)
 
     def test_a_dropped_quiescer_takes_the_class_with_it(self):
         outcome = run(
@@ -338,6 +345,21 @@ class TestFailures(testtools.TestCase):
     def test_a_lost_reply_is_looked_for(self):
         _, outcome = self.codes(ExitCode.DONE, {'request': End.LOST})
         self.assertEqual(fakes.IMAGE, outcome.requested.image_id)
+        self.assertFalse(outcome.leaves_something)
+
+    def test_of_several_that_may_be_the_snapshot_none_is_touched(self):
+        world = fakes.World({'request': End.LOST})
+
+        def find(plan):
+            raise CaptureFailed('several', 'Leave one at most.')
+
+        world.find_requested = find
+        outcome = run(world)
+        self.assertEqual(ExitCode.CAPTURE_FAILED, outcome.exit_code)
+        self.assertIn('Leave one at most.', outcome.message)
+        self.assertNotIn('discard', world.log)
+        self.assertTrue(outcome.leaves_something)
+        self.assertEqual(['sync', 'mysql'], world.released)
 
     def test_a_vanished_image_is_exit_4(self):
         world = fakes.World(images=['queued', None])
@@ -481,11 +503,64 @@ class TestWhateverEndsIt(testtools.TestCase):
         world.firmware_id, world.cards = fakes.SERVER, ()
         self.assertEqual(ExitCode.DONE, run(world).exit_code)
 
+    def volumes(self, world, **changes):
+        """Snapshot a server with a volume; both of its disks are frozen."""
+        disks = ('vda', 'vdb')
+        world.evidence = Evidence(
+            Consistency.APPLICATION, (Data('/var/lib', disks),), disks
+        )
+        look = world.open
+        world.open = lambda timeout: dataclasses.replace(
+            look(timeout), is_root=True, may_freeze=True
+        )
+        freeze = Quiescer('fsfreeze', '', (), Consistency.FILESYSTEM)
+        changes.setdefault('quiescers', (freeze,))
+        plan = {'volumes': (fakes.data_volume(),), **changes}
+        return run(world, required=Consistency.NONE, **plan)
+
     def test_a_volume_that_was_attached_meanwhile_takes_the_class(self):
-        world = fakes.World(images=['active'])
-        outcome = run(world, kind=Kind.VOLUME)
+        world = fakes.World()
+        good = self.volumes(world)
+        self.assertEqual(Consistency.FILESYSTEM, good.consistency)
+        self.assertEqual(1, world.log.count('volumes'))
+        self.assertLess(world.log.index('release'), world.log.index('volumes'))
+        [volume] = world.attached
+        for now in (
+            [],
+            [volume, Volume('another', '/dev/vdc')],
+            # swapped, attached to another server too, or anew to this one
+            [Volume('another', volume.device)],
+            [Volume(volume.id, volume.device, frozenset('ab'))],
+            [Volume(volume.id, volume.device, frozenset('b'))],
+        ):
+            world = fakes.World()
+            world.attached = now
+            outcome = self.volumes(world)
+            self.assertEqual(Consistency.NONE, outcome.consistency)
+            self.assertIn('attached', outcome.reason)
+            self.assertEqual('none', world.recorded['xloud_consistency'])
+
+    def test_a_snapshot_of_another_volume_takes_the_class(self):
+        world = fakes.World()
+        world._requested = lambda plan: Requested(fakes.IMAGE, ('s-another',))
+        outcome = self.volumes(world, kind=Kind.VOLUME)
         self.assertEqual(Consistency.NONE, outcome.consistency)
         self.assertIn('attached', outcome.reason)
+
+    def test_volumes_that_cannot_be_seen_again_take_the_class(self):
+        outcome = self.volumes(fakes.World({'volumes': End.LOST}))
+        self.assertEqual(Consistency.NONE, outcome.consistency)
+        self.assertIn("can't be seen", outcome.reason)
+
+    def test_nobody_asks_for_volumes_that_no_claim_is_about(self):
+        for changes in (
+            {'with_data_volumes': False},
+            # the class is none anyhow
+            {'quiescers': ()},
+        ):
+            world = fakes.World()
+            self.volumes(world, **changes)
+            self.assertNotIn('volumes', world.log)
 
     def test_a_volume_snapshot_without_a_reply_is_named(self):
         world = fakes.World({'volume': End.INTERRUPTED})

@@ -12,8 +12,11 @@
 
 """The words on the wire, and what is made of what the guest says."""
 
+import os
+import pathlib
 import subprocess
 
+import fixtures
 import testtools
 
 from xloudclient.consistency.answers import Released
@@ -23,6 +26,7 @@ from xloudclient.guest.access import Access
 from xloudclient.guest.child import Child
 from xloudclient.guest.conversation import Conversation
 from xloudclient.guest.refusal import explain
+from xloudclient.guest.ssh import SshGuest
 
 EVERY_BYTE = bytes(range(256))
 
@@ -161,6 +165,15 @@ class JudgementTest(testtools.TestCase):
         self.assertFalse(talk.is_open or talk.children)
         self.assertEqual(0, talk.guest_facts('').used_bytes)
 
+    def test_a_file_is_read_once_and_others_never(self) -> None:
+        talk = Conversation()
+        child = talk.add('x')
+        for number in range(100):
+            talk.hear(f'text 1 {number}')
+            talk.hear('end 1 log')
+            talk.hear(f'end 1 {number}')
+        self.assertEqual({'log': '0'}, child.text)
+
     def test_an_answer_that_nobody_asked_for_is_noticed(self) -> None:
         talk = Conversation()
         child = talk.add('x')
@@ -220,6 +233,28 @@ class RefusalTest(testtools.TestCase):
         )
         self.assertIsInstance(failure, HostKeyUnknown)
         self.assertIn("ssh-keygen -R '[10.0.0.5]:2222'", failure.advice)
+
+    def test_what_a_guest_says_is_not_taken_for_what_ssh_says(self) -> None:
+        program = self.useFixture(fixtures.TempDir()).join('ssh')
+        said = 'echo "Host key verification failed." >&2; exit 255'
+        for noise, is_believed in (('', True), ('echo; ', False)):
+            pathlib.Path(program).write_text(f'#!/bin/sh\n{noise}{said}\n')
+            os.chmod(program, 0o700)
+            guest = SshGuest(self.access, program=program)
+            failure = self.assertRaises(GuestUnreachable, guest.open, 20)
+            self.assertEqual(is_believed, isinstance(failure, HostKeyUnknown))
+
+    def test_only_a_file_that_is_there_is_named_in_a_command(self) -> None:
+        folder = self.useFixture(fixtures.TempDir())
+        path = folder.join('known_hosts')
+        said = (
+            'WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!\n'
+            f'Offending ED25519 key in {path}:3\n'
+            'Host key verification failed.\n'
+        )
+        self.assertNotIn(path, explain(self.access, 255, said).advice)
+        pathlib.Path(path).touch()
+        self.assertIn(f'-f {path}', explain(self.access, 255, said).advice)
 
     def test_what_ssh_says_is_escaped(self) -> None:
         failure = explain(self.access, 255, 'no route\x1b[2J\n')

@@ -65,6 +65,15 @@ class TestPartialFile(testtools.TestCase):
         self.assertEqual(b'new', self.final.read_bytes())
         self.assertEqual(0o640, stat.S_IMODE(self.final.stat().st_mode))
 
+    def test_a_file_of_others_hands_no_mode_on(self):
+        self.final.touch()
+        self.final.chmod(0o666)
+        part = self.open()
+        part.write(b'new')
+        self.useFixture(fixtures.MonkeyPatch('os.geteuid', lambda: 54321))
+        part.finish()
+        self.assertEqual(0o600, stat.S_IMODE(self.final.stat().st_mode))
+
     def test_a_link_is_followed(self):
         link = self.folder / 'link'
         link.symlink_to(self.final)
