@@ -239,7 +239,11 @@ class World:
     def run_hook(
         self, hook: Hook, phase: str, environment: Any, timeout: float
     ) -> HookOutcome:
-        return self._hook(f'guest-{phase}')
+        step = f'guest-{phase}'
+        if self.script.get(step) is End.LOST:
+            self.log.append(step)
+            raise GuestLost(step)
+        return self._hook(step)
 
     def start_lease(self, cap: float) -> None:
         self._take('lease', GuestLost('lease'))
@@ -299,6 +303,8 @@ class World:
         end = self.script.get(step, End.WELL)
         if end is End.INTERRUPTED:
             self.clock.interrupted = SIGINT
+        if end is End.BUG:
+            raise ZeroDivisionError('a bug')
         if end is End.HANGING:
             return HookOutcome(HookState.TIMED_OUT)
         if end is End.BUSY:

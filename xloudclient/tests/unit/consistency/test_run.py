@@ -52,6 +52,8 @@ STEPS = (
     'record',
     'discard',
 )
+#: How a hook ends that did what it is for.
+WELL = (End.WELL, End.INTERRUPTED)
 FAULTS = tuple(itertools.product(STEPS, set(End) - {End.WELL}))
 
 
@@ -533,7 +535,18 @@ class TestEverySequence(ReleaseTestCase):
         world = fakes.World(script, images=['queued', 'queued', 'saving'])
         outcome = run(world, **changes)
         self.assert_released(world)
+        self.assert_told(world, outcome)
         self.assert_honest(world, outcome)
+
+    def assert_told(self, world, outcome: Outcome):
+        """A post that failed is named, whatever else did, and stays owed."""
+        if not {'pre', 'guest-pre'} & set(world.log):
+            return
+        for step, path in (('guest-post', '/guest'), ('post', '/here')):
+            if world.script.get(step) not in (None, *WELL):
+                self.assertEqual(ExitCode.RELEASE_FAILED, outcome.exit_code)
+                self.assertIn(f'the post hook {path} ', outcome.message)
+                self.assertTrue(outcome.leaves_something)
 
     def assert_honest(self, world, outcome: Outcome):
         self.assertIn(outcome.exit_code, set(ExitCode))
