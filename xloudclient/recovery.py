@@ -103,7 +103,10 @@ class Remains:
         owed = _last(record, 'owed', posts=list, environment=dict)
         requested = _last(record, 'request', volumes=list)
         discarded = _last(record, 'discarded', left=list)
-        is_gone = discarded is not None and not discarded['left']
+        is_gone = discarded is not None and not (
+            # a snapshot of a volume may still have come
+            discarded['left'] or discarded.get('pending')
+        )
         return cls(
             posts=tuple(_posts(record, owed or {})),
             environment=_strings((owed or {}).get('environment', {})),

@@ -182,7 +182,11 @@ class Settling:
         with contextlib.suppress(Failure):
             self.progress.leftovers = self._return(discard)
         self.progress.is_discarded = not self.progress.leftovers
-        self.world.journal.write('discarded', left=self.progress.leftovers)
+        self.world.journal.write(
+            'discarded',
+            left=self.progress.leftovers,
+            pending=self.progress.pending_volume,
+        )
         self.world.reporter.step('discarded')
 
     def _deletions(self) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ lines of the journal: ``BADLY`` is lost, ``HANGING`` never done, ``BUSY`` late.
 
 import dataclasses
 import enum
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -167,6 +168,7 @@ class World:
         self.clock = Clock(self)
         self.group: Group = Alone()
         self.log: list[str] = []
+        self.lines: list[dict[str, Any]] = []
         self.held: list[str] = []
         self.released: list[str] = []
         self.recorded: dict[str, str] | None = None
@@ -383,6 +385,8 @@ class World:
 
     def write(self, event: str, **fields: Any) -> bool:
         self._last_line = self.script.get(f'write:{event}', End.WELL)
+        line = {'event': event, **fields}
+        self.lines.append(json.loads(json.dumps(line, default=str)))
         return self._last_line is End.WELL
 
     def is_written(self, seconds: float) -> bool:

@@ -11,6 +11,7 @@
 #  under the License.
 
 
+import itertools
 import json
 import pathlib
 from unittest import mock
@@ -29,10 +30,13 @@ from xloudclient.consistency.errors import (
     ReleaseFailed,
     ReplyLost,
 )
+from xloudclient.consistency.run import Run
 from xloudclient.local import runs
 from xloudclient.local.journal import FileJournal
 from xloudclient.recovery import Recovery, Remains, State
 from xloudclient.tests.fakes import world as fakes
+from xloudclient.tests.fakes.world import End
+from xloudclient.tests.unit.consistency.test_run import FAULTS
 
 HOOK = {'number': 0, 'path': '/hook', 'at': 'here', 'post': ['thaw', 'all']}
 OWED = {
@@ -177,6 +181,12 @@ class TestRecovery(RecoveryTestCase):
         self.assertEqual(State.RECOVERED, self.recover().state)
         self.cloud.find_run.assert_not_called()
 
+    def test_what_may_have_come_after_the_run_deleted_the_rest(self):
+        line = {'event': 'discarded', 'left': [], 'pending': 'v'}
+        self.dead(REQUEST, line)
+        self.assertEqual(State.RECOVERED, self.recover().state)
+        self.cloud.remove.assert_called_once_with(Requested('i'))
+
     def test_a_cloud_that_does_not_answer_leaves_it(self):
         self.dead(REQUEST)
         self.cloud.find_run.side_effect = ReplyLost('504')
@@ -233,6 +243,20 @@ class TestRecovery(RecoveryTestCase):
         journal.begin('s')
         self.addCleanup(journal.close, True)
         self.assertRaises(Busy, self.recovery.recover, 'x')
+
+
+class TestWhatARunLeaves(testtools.TestCase):
+    def test_what_may_still_appear_is_looked_for_after_every_fault(self):
+        for fault, end in itertools.product(FAULTS, End):
+            world = fakes.World(dict([fault, ('volume', end)]))
+            plan = fakes.plan(volumes=(fakes.data_volume(),))
+            run = Run(plan, world.ports)
+            run.execute()
+            remains = Remains.of(runs.Record('r', 's', tuple(world.lines)))
+            if run.progress.unfound or run.progress.leftovers:
+                self.assertTrue(remains.is_requested, (fault, end))
+            elif run.progress.is_discarded:
+                self.assertFalse(remains.is_requested, (fault, end))
 
 
 class TestGroup(RecoveryTestCase):
