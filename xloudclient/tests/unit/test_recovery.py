@@ -157,6 +157,42 @@ class TestRecovery(RecoveryTestCase):
         )
         self.assertIn('MAY STILL BE BLOCKED', str(error))
 
+    def posts_called(self):
+        paths = [one.args[0].path for one in self.hooks.run.mock_calls]
+        self.hooks.run.reset_mock()
+        return paths
+
+    def test_every_post_runs_and_each_that_is_owed_is_told(self):
+        """Whichever of them fail, and whatever becomes of the snapshot."""
+        here = [{**HOOK, 'number': n, 'path': f'/{n}'} for n in range(2)]
+        guest = {**HOOK, 'number': 2, 'path': '/guest', 'at': 'guest'}
+        self.hooks.run.side_effect = lambda hook, *_: HookOutcome(
+            HookState.FAILED if hook.path in bad else HookState.SUCCEEDED
+        )
+        yes_or_no = itertools.product((True, False), repeat=4)
+        for is_bad, is_other_bad, in_guest, is_left in yes_or_no:
+            bad = ['/1'] * is_bad + ['/0'] * is_other_bad
+            self.dead({**OWED, 'posts': here + [guest] * in_guest}, REQUEST)
+            self.cloud.remove.return_value = ('rm i',) * is_left
+            done = self.recover()
+            self.assertEqual(['/1', '/0'], self.posts_called())
+            owed = ['/guest'] * in_guest + bad
+            for path in ('/guest', '/1', '/0'):
+                is_owed = path in owed
+                self.assertEqual(is_owed, f'hook {path} ' in done.reason)
+                self.assertEqual(is_owed, f'{path} ' in done.advice)
+            self.assertEqual(is_left, 'rm i' in done.reason)
+            may_go = bool(owed) and not is_left
+            self.assertEqual(may_go, 'then remove' in done.advice)
+            self.assertEqual(bool(owed or is_left), bool(self.journals))
+            self.assertEqual(
+                owed != [], done.exit_code is ExitCode.RELEASE_FAILED
+            )
+            if self.journals:
+                # what was paid is not asked for once more
+                self.recover()
+                self.assertEqual(bad, self.posts_called())
+
     def test_a_snapshot_that_was_not_proven_is_deleted(self):
         self.dead(REQUEST)
         self.assertEqual(State.RECOVERED, self.recover().state)
