@@ -23,6 +23,7 @@ import os
 import pathlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -133,16 +134,26 @@ class FileJournal:
             return False
         return self._last.wait(seconds) and not self._last.is_lost
 
-    def agree(self, group_id: str) -> None:
+    def agree(self, group_id: str, seconds: float) -> bool:
         """Write down, once for all its members, that a group is whole.
 
         One file, made in one act: a process that dies leaves a group that is
         whole or one that is not, never half of one. Never raises.
+
+        :returns: whether it is on the disk; one that came there later than
+            after so many seconds is removed: nobody counts on it any more
         """
+        path = agreement(self.path.parent, group_id)
+        end = time.monotonic() + seconds
         try:
-            touch(agreement(self.path.parent, group_id))
+            touch(path)
+            if time.monotonic() < end:
+                return True
         except OSError as error:
             LOG.debug("can't write that %s is whole: %s", group_id, error)
+        with contextlib.suppress(OSError):
+            path.unlink()
+        return False
 
     def close(self, done: bool) -> None:
         """End the life of the run; never raises, and takes 2 s at most.

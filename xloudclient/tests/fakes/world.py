@@ -16,8 +16,9 @@
 ``World`` is built from a script: the name of a step -> how it ends. Steps are
 ``open``, ``hook``, ``pre``, ``guest-pre``, ``lease``, ``hold:<name>``,
 ``request``, ``volume``, ``look``, ``task``, ``verify``, ``release``,
-``guest-post``, ``post``, ``record``, ``discard``, and ``write:<event>`` for
-lines of the journal: ``BADLY`` is lost, ``HANGING`` never done, ``BUSY`` late.
+``guest-post``, ``post``, ``agree``, ``record``, ``discard``, and
+``write:<event>`` for lines of the journal: ``BADLY`` is lost, ``HANGING``
+never done, ``BUSY`` late.
 """
 
 import dataclasses
@@ -77,6 +78,10 @@ class End(enum.Enum):
     LOST = 'lost'
     BUSY = 'busy'
     BUG = 'bug'
+
+
+#: How a step ends that did what it is for.
+WELL = (End.WELL, End.INTERRUPTED)
 
 
 class Hang(Exception):
@@ -173,6 +178,7 @@ class World:
         self.released: list[str] = []
         self.recorded: dict[str, str] | None = None
         self.exists = False
+        self.has_agreed = False
         self.verified = False
         self.state_after: GuestState | None = GuestState.STOPPED
         self.task_is_over = False
@@ -394,8 +400,10 @@ class World:
             self.clock.wait(seconds, ignore_signals=True)
         return self._last_line is End.BUSY
 
-    def agree(self, group_id: str) -> None:
-        self.log.append('agree')
+    def agree(self, group_id: str, seconds: float) -> bool:
+        self._take('agree')
+        self.has_agreed = self.script.get('agree') in (None, *WELL)
+        return self.has_agreed
 
     def step(self, event: str, **fields: Any) -> None:
         self.told[event] = fields

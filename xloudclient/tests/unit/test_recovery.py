@@ -304,7 +304,7 @@ class TestGroup(RecoveryTestCase):
     def test_what_was_proven_counts_once_the_group_is_whole(self):
         for run in ('a', 'b'):
             self.dead(REQUEST, PROVEN, run_id=run, group='g')
-        self.journal.agree('g')
+        self.assertTrue(self.journal.agree('g', 60))
         self.assertEqual(2, len(list(self.recovery.recover())))
         self.assertEqual(2, self.cloud.record.call_count)
         self.cloud.remove.assert_not_called()
@@ -313,7 +313,7 @@ class TestGroup(RecoveryTestCase):
     def test_of_a_group_that_was_not_whole_nothing_is_kept(self):
         self.dead(REQUEST, PROVEN, run_id='a', group='g')
         self.dead(REQUEST, run_id='b', group='g')
-        self.journal.agree('another')
+        self.assertTrue(self.journal.agree('another', 60))
         self.assertEqual(2, len(list(self.recovery.recover())))
         self.cloud.record.assert_not_called()
         self.assertEqual(2, self.cloud.remove.call_count)
@@ -322,7 +322,7 @@ class TestGroup(RecoveryTestCase):
     def test_the_agreement_stays_as_long_as_a_member_needs_it(self):
         self.dead(REQUEST, PROVEN, run_id='a', group='g')
         self.dead(REQUEST, PROVEN, run_id='b', server='t', group='g')
-        self.journal.agree('g')
+        self.assertTrue(self.journal.agree('g', 60))
         list(self.recovery.recover_server('s'))
         self.assertEqual(['b.jsonl', 'g.agreed'], sorted(self.journals))
         list(self.recovery.recover_server('t'))

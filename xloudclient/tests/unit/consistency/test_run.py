@@ -32,7 +32,7 @@ from xloudclient.consistency.plan import (
 )
 from xloudclient.consistency.run import Run
 from xloudclient.tests.fakes import world as fakes
-from xloudclient.tests.fakes.world import End
+from xloudclient.tests.fakes.world import WELL, End
 
 STEPS = (
     'open',
@@ -52,8 +52,6 @@ STEPS = (
     'record',
     'discard',
 )
-#: How a hook ends that did what it is for.
-WELL = (End.WELL, End.INTERRUPTED)
 FAULTS = tuple(itertools.product(STEPS, set(End) - {End.WELL}))
 
 

@@ -246,6 +246,21 @@ class TestTrouble(JournalTestCase):
             answers.set()
             self.assertTrue(one.is_written(10))
 
+    def test_what_is_not_seen_to_be_agreed_is_not(self):
+        one = self.begun()
+        path = runs.agreement(self.folder, 'g')
+
+        def full(descriptor):
+            raise OSError(28, 'No space left on device')
+
+        with fixtures.MonkeyPatch('os.fsync', full):
+            self.assertFalse(one.agree('g', 60))
+        self.assertFalse(path.exists())
+        self.assertFalse(one.agree('g', 0), 'it came too late')
+        self.assertFalse(path.exists())
+        self.assertTrue(one.agree('g', 60))
+        self.assertTrue(path.exists())
+
 
 class TestRecovering(JournalTestCase):
     def test_a_dead_run_is_taken_over(self):
