@@ -23,6 +23,7 @@ that right. All of it can be done again without harm.
 import dataclasses
 import enum
 import functools
+import itertools
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -43,6 +44,7 @@ from xloudclient.consistency.hooks import by_hand
 from xloudclient.consistency.outcome import Result
 from xloudclient.consistency.plan import Hook, Place
 from xloudclient.consistency.ports import Clock, HookRunner
+from xloudclient.consistency.text import printable
 from xloudclient.local import runs
 from xloudclient.local.hook_group import end_group
 from xloudclient.local.journal import FileJournal
@@ -187,6 +189,9 @@ class Recovery:
         :raises ReleaseFailed: something may still be held
         :raises Failure: something half-made could not be removed
         """
+        for one in self._left_alone():
+            if one.server_id in ('', server_id):
+                yield f'{one.reason}. {one.advice}'.strip()
         for record in runs.dead_runs(self.folder):
             if record.server_id == server_id:
                 yield from self._before_a_run(self._recover(record))
@@ -204,16 +209,44 @@ class Recovery:
 
         :raises Misuse: there is no such run; Busy: it lives
         """
+        left_alone = [
+            one for one in self._left_alone() if run_id in (None, one.run_id)
+        ]
         found = [
             record
             for record in runs.dead_runs(self.folder)
             if run_id in (None, record.run_id)
         ]
-        if run_id is not None and not found:
+        if run_id is not None and not (found or left_alone):
             if (self.folder / f'{run_id}{runs.SUFFIX}').exists():
                 raise Busy(f'run {run_id} is at work', 'Try again later.')
             raise Misuse(f'there is no run {run_id!r} to be recovered')
-        return map(self._recover, found)
+        return itertools.chain(left_alone, map(self._recover, found))
+
+    def _left_alone(self) -> Iterator[Recovered]:
+        """Yield the runs whose journals are not touched here.
+
+        One of another machine may live, and what it owes is owed there. One
+        that somebody else can have written may say anything, so it neither
+        stops a run nor is it removed.
+        """
+        for record in runs.runs_elsewhere(self.folder):
+            yield Recovered(
+                record.run_id,
+                record.server_id,
+                State.WAITING,
+                f'run {record.run_id} began on {printable(record.host)}: '
+                'recover it there; only there it is known whether it lives',
+            )
+        for path, why in runs.refused(self.folder):
+            yield Recovered(
+                printable(path.stem),
+                '',
+                State.FAILED,
+                f'the journal {printable(str(path))} is refused: {why}',
+                ExitCode.FAILED,
+                'Look at it, and remove it.',
+            )
 
     def _recover(self, record: runs.Record) -> Recovered:
         journal = FileJournal(self.folder, record.run_id, self.clock.utc)

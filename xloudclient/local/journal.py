@@ -28,9 +28,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from xloudclient.consistency.errors import Busy, Failure
+from xloudclient.local import machine
 from xloudclient.local.journal_files import (
     append,
     create,
+    read,
     reopen,
     touch,
 )
@@ -75,10 +77,12 @@ class FileJournal:
     def begin(self, server_id: str, **fields: Any) -> None:
         """Make the journal; from now on the run is a live one.
 
-        :raises Failure: it can't be written: nothing may be touched
+        :raises Failure: it can't be written, or others could write there:
+            nothing may be touched
         :raises Busy: another run is at work on that server
         """
-        line = self._format('begin', {'server': server_id, **fields})
+        where = {'machine': machine.identity(), 'host': machine.name()}
+        line = self._format('begin', {'server': server_id, **where, **fields})
         try:
             self._writer = _Writer(create(self.path, line), self.path)
         except OSError as error:
@@ -100,7 +104,7 @@ class FileJournal:
         """
         try:
             descriptor = reopen(self.path)
-            record = parse(self.path.stem, self.path.read_bytes())
+            record = parse(self.path.stem, read(descriptor))
         except BlockingIOError as error:
             raise Busy(f'somebody is at run {self.path.stem}') from error
         except OSError as error:

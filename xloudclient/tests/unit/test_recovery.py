@@ -68,12 +68,21 @@ class RecoveryTestCase(testtools.TestCase):
             self.cloud, self.hooks, self.folder, self.clock
         )
 
-    def dead(self, *events, run_id='r', server='s', place='here', group=''):
+    def dead(
+        self,
+        *events,
+        run_id='r',
+        server='s',
+        place='here',
+        group='',
+        **begun,
+    ):
         begin = {
             'event': 'begin',
             'server': server,
             'place': place,
             'group': group,
+            **begun,
         }
         lines = [begin, *events]
         text = ''.join(json.dumps(line) + '\n' for line in lines)
@@ -270,6 +279,32 @@ class TestRecovery(RecoveryTestCase):
         self.hooks.run.assert_called_once()
         self.cloud.find_run.assert_not_called()
         self.assertEqual(['r.jsonl'], self.journals)
+
+    def assert_left_alone(self, reason):
+        before = (self.folder / 'r.jsonl').read_bytes()
+        [told] = self.recovery.recover_server('s')
+        self.assertIn(reason, told)
+        self.assertEqual([], list(self.recovery.recover('r'))[1:])
+        done = self.recover()
+        self.assertIn(reason, done.reason)
+        self.hooks.run.assert_not_called()
+        self.cloud.find_run.assert_not_called()
+        self.assertEqual(before, (self.folder / 'r.jsonl').read_bytes())
+        return done
+
+    def test_a_run_of_another_machine_is_left_to_that_one(self):
+        self.dead(OWED, REQUEST, machine='other', host='far\x1b')
+        done = self.assert_left_alone('far\\x1b: recover it there')
+        self.assertEqual(State.WAITING, done.state)
+        self.assertEqual(ExitCode.DONE, done.exit_code)
+        self.assertEqual([], list(self.recovery.recover_server('t')))
+
+    def test_a_journal_that_others_can_write_is_not_obeyed(self):
+        self.dead(OWED, REQUEST)
+        (self.folder / 'r.jsonl').chmod(0o666)
+        done = self.assert_left_alone('r.jsonl is refused: ')
+        self.assertEqual(State.FAILED, done.state)
+        self.assertEqual(ExitCode.FAILED, done.exit_code)
 
     def test_a_run_that_is_not_there(self):
         self.assertRaises(Misuse, self.recovery.recover, 'x')
