@@ -23,8 +23,9 @@ that right. All of it can be done again without harm.
 import dataclasses
 import enum
 import functools
+import itertools
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from xloudclient.cloud.project import OpenStack
@@ -43,11 +44,15 @@ from xloudclient.consistency.hooks import by_hand
 from xloudclient.consistency.outcome import Result
 from xloudclient.consistency.plan import Hook, Place
 from xloudclient.consistency.ports import Clock, HookRunner
+from xloudclient.consistency.text import printable
 from xloudclient.local import runs
 from xloudclient.local.hook_group import end_group
 from xloudclient.local.journal import FileJournal
 
 T = TypeVar('T')
+
+#: Posts that did not succeed, and how they ended.
+Failed = Sequence[tuple[Hook, HookOutcome]]
 
 POST_SECONDS = 30.0
 CALL_SECONDS = 20.0
@@ -103,7 +108,10 @@ class Remains:
         owed = _last(record, 'owed', posts=list, environment=dict)
         requested = _last(record, 'request', volumes=list)
         discarded = _last(record, 'discarded', left=list)
-        is_gone = discarded is not None and not discarded['left']
+        is_gone = discarded is not None and not (
+            # a snapshot of a volume may still have come
+            discarded['left'] or discarded.get('pending')
+        )
         return cls(
             posts=tuple(_posts(record, owed or {})),
             environment=_strings((owed or {}).get('environment', {})),
@@ -181,6 +189,9 @@ class Recovery:
         :raises ReleaseFailed: something may still be held
         :raises Failure: something half-made could not be removed
         """
+        for one in self._left_alone():
+            if one.server_id in ('', server_id):
+                yield f'{one.reason}. {one.advice}'.strip()
         for record in runs.dead_runs(self.folder):
             if record.server_id == server_id:
                 yield from self._before_a_run(self._recover(record))
@@ -198,16 +209,44 @@ class Recovery:
 
         :raises Misuse: there is no such run; Busy: it lives
         """
+        left_alone = [
+            one for one in self._left_alone() if run_id in (None, one.run_id)
+        ]
         found = [
             record
             for record in runs.dead_runs(self.folder)
             if run_id in (None, record.run_id)
         ]
-        if run_id is not None and not found:
+        if run_id is not None and not (found or left_alone):
             if (self.folder / f'{run_id}{runs.SUFFIX}').exists():
                 raise Busy(f'run {run_id} is at work', 'Try again later.')
             raise Misuse(f'there is no run {run_id!r} to be recovered')
-        return map(self._recover, found)
+        return itertools.chain(left_alone, map(self._recover, found))
+
+    def _left_alone(self) -> Iterator[Recovered]:
+        """Yield the runs whose journals are not touched here.
+
+        One of another machine may live, and what it owes is owed there. One
+        that somebody else can have written may say anything, so it neither
+        stops a run nor is it removed.
+        """
+        for record in runs.runs_elsewhere(self.folder):
+            yield Recovered(
+                record.run_id,
+                record.server_id,
+                State.WAITING,
+                f'run {record.run_id} began on {printable(record.host)}: '
+                'recover it there; only there it is known whether it lives',
+            )
+        for path, why in runs.refused(self.folder):
+            yield Recovered(
+                printable(path.stem),
+                '',
+                State.FAILED,
+                f'the journal {printable(str(path))} is refused: {why}',
+                ExitCode.FAILED,
+                'Look at it, and remove it.',
+            )
 
     def _recover(self, record: runs.Record) -> Recovered:
         journal = FileJournal(self.folder, record.run_id, self.clock.utc)
@@ -223,15 +262,24 @@ class Recovery:
     def _put_right(
         self, record: runs.Record, journal: FileJournal
     ) -> Recovered:
+        """Run the posts, then settle the snapshot; neither stops the other.
+
+        :raises Interrupted: a signal came; no post failed
+        """
         remains = Remains.of(record)
+        for group, start in remains.processes:
+            end_group(group, start)
+        failed = self._run_posts(remains, journal)
+        done = self._settle(record, remains)
+        if failed:
+            return self._owing(done, failed, remains.login)
+        if done.state is State.FAILED and self.clock.interrupted:
+            raise Interrupted('interrupted', self.clock.interrupted)
+        return done
+
+    def _settle(self, record: runs.Record, remains: Remains) -> Recovered:
+        """Claim or discard the snapshot."""
         try:
-            for group, start in remains.processes:
-                end_group(group, start)
-            for number, hook in remains.posts:
-                self._run_post(record, hook, remains)
-                journal.write(
-                    'post-hook', number=number, state=HookState.SUCCEEDED
-                )
             begin = record.events[0] if record.events else {}
             if begin.get('place') != self.cloud.place:
                 return self._elsewhere(record, remains)
@@ -239,7 +287,6 @@ class Recovery:
                 return self._finish(record, remains, remains.proven)
             left = self._discard(record, remains)
         except (Failure, CloudError, TimeoutError) as error:
-            self._raise_if_interrupted()
             return self._failed(record, error)
         told = f'run {record.run_id} had ended without cleaning up; '
         if left:
@@ -257,10 +304,6 @@ class Recovery:
         nothing."""
         group_id = record.group_id
         return not group_id or runs.agreement(self.folder, group_id).exists()
-
-    def _raise_if_interrupted(self) -> None:
-        if self.clock.interrupted:
-            raise Interrupted('interrupted', self.clock.interrupted)
 
     def _elsewhere(self, record: runs.Record, remains: Remains) -> Recovered:
         """Another cloud's answer to what became of it would be wrong."""
@@ -323,28 +366,58 @@ class Recovery:
             )
         return Recovered(record.run_id, record.server_id, state, reason)
 
-    def _run_post(
-        self, record: runs.Record, hook: Hook, remains: Remains
-    ) -> None:
+    def _run_posts(self, remains: Remains, journal: FileJournal) -> Failed:
+        """Run every post that is owed, and write down how it ended.
+
+        :returns: those that still are
+        """
+        failed = []
+        for number, hook in remains.posts:
+            outcome = self._run_post(hook, remains)
+            journal.write('post-hook', number=number, state=outcome.state)
+            if outcome.state is not HookState.SUCCEEDED:
+                failed.append((hook, outcome))
+        return failed
+
+    def _run_post(self, hook: Hook, remains: Remains) -> HookOutcome:
+        if hook.place is Place.GUEST:
+            return HookOutcome(HookState.FAILED, 'it was to run in the guest')
         told = {
             **remains.environment,
             'XLOUD_PHASE': 'post',
             'XLOUD_RESULT': Result.ABORTED,
             'XLOUD_SNAPSHOT_ID': '',
         }
-        if hook.place is Place.GUEST:
-            outcome = HookOutcome(HookState.FAILED, 'it was to run there')
-        else:
-            outcome = self.hooks.run(hook, 'post', told, POST_SECONDS)
-        if outcome.state is HookState.SUCCEEDED:
-            return
-        journal = self.folder / f'{record.run_id}{runs.SUFFIX}'
-        raise ReleaseFailed(
-            f'AN APPLICATION MAY STILL BE BLOCKED: the post hook {hook.path} '
-            f'of the dead run {record.run_id} {outcome.state}: '
-            f'{outcome.reason}',
-            f'Run it by hand: {by_hand(hook, remains.login)} ; then remove '
-            f'{journal}',
+        return self.hooks.run(hook, 'post', told, POST_SECONDS)
+
+    def _owing(self, done: Recovered, failed: Failed, login: str) -> Recovered:
+        """Name each post that is still owed.
+
+        Only the journal remembers the rest: it is to be removed by hand if
+        there is none.
+
+        :param done: what became of the rest
+        """
+        texts = [
+            f'the post hook {hook.path} of the dead run {done.run_id} '
+            f'{outcome.state}: {outcome.reason}'
+            for hook, outcome in failed
+        ]
+        journal = self.folder / f'{done.run_id}{runs.SUFFIX}'
+        then = f'then remove {journal}'
+        if done.state is not State.RECOVERED:
+            texts.append(done.reason)
+            then = (
+                f'but keep {journal}, and recover it again: it tells of more'
+            )
+        commands = ' ; '.join(by_hand(hook, login) for hook, _ in failed)
+        return Recovered(
+            done.run_id,
+            done.server_id,
+            State.FAILED,
+            f'AN APPLICATION MAY STILL BE BLOCKED: {"; ".join(texts)}',
+            ExitCode.RELEASE_FAILED,
+            f'Run by hand: {commands} ; {then}',
         )
 
     def _discard(

@@ -77,9 +77,12 @@ def refused(plan: Plan, failure: Failure) -> Outcome:
 
 def _worst(plan: Plan, hold: Hold, progress: Progress) -> Failure | None:
     problems = [*hold.problems, *hold.hooks.problems]
-    for problem in problems:
-        if isinstance(problem, ReleaseFailed):
-            return problem
+    urgent = [one for one in problems if isinstance(one, ReleaseFailed)]
+    if urgent:
+        return ReleaseFailed(
+            '; '.join(map(str, urgent)),
+            '. '.join(one.advice for one in urgent),
+        )
     if progress.failure:
         return _unrecorded(progress) or progress.failure
     if problems:

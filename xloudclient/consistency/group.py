@@ -58,7 +58,9 @@ class Alone:
         stage: Stage,
         remaining: Callable[[], float],
         word: Any = None,
+        seal: Callable[[], None] = lambda: None,
     ) -> tuple[Any, ...]:
+        seal()
         return (word,)
 
     def check(self) -> None:

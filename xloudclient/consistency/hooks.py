@@ -144,7 +144,12 @@ class Hooks:
                     self._post(hook, more)
 
     def _post(self, hook: Hook, more: dict[str, str]) -> None:
-        outcome = self._call(hook, 'post', more)
+        try:
+            outcome = self._call(hook, 'post', more)
+        except BaseException as error:
+            # whatever it was, the other posts are still to run
+            why = f'{type(error).__name__}: {error}'
+            outcome = HookOutcome(HookState.FAILED, why)
         self.world.journal.write(
             'post-hook',
             number=self._number(hook),

@@ -41,15 +41,21 @@ class Membership:
     def __bool__(self) -> bool:
         return bool(self.plan.group_id)
 
-    def meet(self, stage: Stage, word: Any = None) -> tuple[Any, ...]:
+    def meet(
+        self,
+        stage: Stage,
+        word: Any = None,
+        seal: Callable[[], None] = lambda: None,
+    ) -> tuple[Any, ...]:
         """Wait until all others have come as far; return all their words.
 
+        :param seal: what the last one does before any goes on
         :raises Failure: somebody gave up, or there is no time left
         """
         if self and stage.is_held:
             self.world.reporter.step('waiting', stage=stage)
         name = self.plan.target.name
-        return self.world.group.meet(name, stage, self._remaining, word)
+        return self.world.group.meet(name, stage, self._remaining, word, seal)
 
     def give_up(self, failure: Failure) -> None:
         """Tell the others that this server can't."""

@@ -194,11 +194,14 @@ class Journal(Protocol):
     def is_written(self, seconds: float) -> bool:
         """Wait so long for the last line; whether it is on the disk."""
 
-    def agree(self, group_id: str) -> None:
+    def agree(self, group_id: str, seconds: float) -> bool:
         """Write down, once for all its members, that a group is whole.
 
         What members have written down as proven counts from then on, and
         not before. Never raises.
+
+        :returns: whether it is on the disk; after so many seconds it does
+            not come there any more
         """
 
 
@@ -262,6 +265,7 @@ class Group(Protocol):
         stage: Stage,
         remaining: Callable[[], float],
         word: Any = None,
+        seal: Callable[[], None] = lambda: None,
     ) -> tuple[Any, ...]:
         """Return once every member has come to this stage.
 
@@ -272,6 +276,8 @@ class Group(Protocol):
         :param remaining: seconds that may be waited; what it raises when
             there are none left ends the waiting
         :param word: something that the others are to know
+        :param seal: what the last one to come does for all of them; nobody
+            goes on before it has been done, or if it raises
         :returns: the words of all members
         :raises GroupBroken: a member gave up
         """

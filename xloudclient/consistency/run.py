@@ -241,9 +241,8 @@ class Run:
         proof = self.judging.prove()
         self.membership.check_proof(self.facts, self.hold.holders, proof)
         self.settling.prove_as_member(self.judging.claims(proof))
-        self.membership.meet(Stage.PROVEN)
+        self.membership.meet(Stage.PROVEN, seal=self.settling.agree)
         self.progress.proof = proof
-        self.settling.agree()
 
     @property
     def _is_given_up(self) -> bool:

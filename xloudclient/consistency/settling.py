@@ -33,8 +33,6 @@ from xloudclient.consistency.taking import CALL_SECONDS, Taking
 
 T = TypeVar('T')
 
-#: A disk that does not answer is not waited for longer: posts are due.
-AGREE_SECONDS = 1.0
 #: All is released, so a slow one is; without the line there is no group.
 PROOF_SECONDS = 10.0
 
@@ -72,17 +70,20 @@ class Settling:
         :raises Failure: it is not on the disk
         """
         if not self.prove(properties):
-            raise Failure(
-                "the journal can't be written, and without it a group is not "
-                'safe from being kept in part',
-                'Make room or set XDG_STATE_HOME.',
-            )
+            raise unsafe()
 
     def agree(self) -> None:
-        """Write down that the group is whole: what is proven counts."""
-        agree = functools.partial(self.world.journal.agree, self.plan.group_id)
+        """Write down that the group is whole: what is proven counts.
+
+        :raises Failure: it is not on the disk
+        """
+        agree = functools.partial(
+            self.world.journal.agree, self.plan.group_id, PROOF_SECONDS
+        )
         with contextlib.suppress(TimeoutError):
-            self.world.clock.bounded(agree, AGREE_SECONDS, True)
+            if self.world.clock.bounded(agree, PROOF_SECONDS + 1, True):
+                return
+        raise unsafe()
 
     def claim(self, properties: Mapping[str, str]) -> None:
         """Write the evidence on the image, and whose its parts are.
@@ -183,7 +184,11 @@ class Settling:
         with contextlib.suppress(Failure):
             self.progress.leftovers = self._return(discard)
         self.progress.is_discarded = not self.progress.leftovers
-        self.world.journal.write('discarded', left=self.progress.leftovers)
+        self.world.journal.write(
+            'discarded',
+            left=self.progress.leftovers,
+            pending=self.progress.pending_volume,
+        )
         self.world.reporter.step('discarded')
 
     def _deletions(self) -> tuple[str, ...]:
@@ -204,3 +209,12 @@ class Settling:
             return self.world.clock.bounded(call, CALL_SECONDS, True)
         except (CloudError, TimeoutError) as error:
             raise Failure(str(error) or 'the cloud does not answer') from error
+
+
+def unsafe() -> Failure:
+    """Why a group is given up although all of it may be proven."""
+    return Failure(
+        "the journal can't be written, and without it a group is not safe "
+        'from being kept in part',
+        'Make room or set XDG_STATE_HOME.',
+    )

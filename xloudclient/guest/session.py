@@ -23,11 +23,18 @@ import pathlib
 import re
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 
 from xloudclient.consistency.answers import GuestFacts
 from xloudclient.consistency.errors import Busy, GuestLost, NotQuiesced
-from xloudclient.consistency.plan import Quiescer
+from xloudclient.consistency.plan import Hook, Place, Quiescer
 from xloudclient.guest.access import Access
 from xloudclient.guest.child import Child
 from xloudclient.guest.connection import Connection
@@ -233,7 +240,7 @@ def delivery(
 ) -> Iterator[str]:
     """Give the lines that tell the guest what to run.
 
-    :raises NotQuiesced: an argument is too long
+    :raises NotQuiesced: an argument or a variable is too long
     """
     yield f'new {child.id}'
     for name, content in files.items():
@@ -242,10 +249,34 @@ def delivery(
     variables = [f'{key}={value}' for key, value in environment.items()]
     for verb, texts in (('variable', variables), ('word', words)):
         for text in texts:
-            encoded = encode(text.encode(errors='surrogateescape'))
-            if len(encoded) > LONGEST_WORD_BYTES:
-                raise NotQuiesced(f'too long for the guest: {quote(text)}')
-            yield f'{verb} {encoded}'
+            yield f'{verb} {_word(text)}'
+
+
+def _word(text: str) -> str:
+    try:
+        encoded = encode(text.encode(errors='surrogateescape'))
+    except UnicodeEncodeError as error:
+        raise NotQuiesced(
+            f"the guest can't be told: {quote(text)}: {error.reason}"
+        ) from error
+    if len(encoded) > LONGEST_WORD_BYTES:
+        raise NotQuiesced(f'too long for the guest: {quote(text)}')
+    return encoded
+
+
+def check_delivery(
+    hooks: Iterable[Hook], environment: Mapping[str, str]
+) -> None:
+    """See that the guest can be told of every call of its hooks.
+
+    :raises NotQuiesced: an argument or a variable is too long
+    """
+    for hook in hooks:
+        if hook.place is Place.GUEST:
+            for text in (*(hook.pre or ()), *(hook.post or ())):
+                _word(text)
+            for key, value in environment.items():
+                _word(f'{key}={value}')
 
 
 def _own_boot_id() -> str:

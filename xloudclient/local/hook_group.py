@@ -23,6 +23,7 @@ import pathlib
 import select
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -36,9 +37,32 @@ QUOTED_CHARACTERS = 300
 
 POLL_SECONDS = 0.02
 
+#: Becomes the hook when it is told so, and ends if nobody is left to do that.
+#: Python ignores two signals, and may set LC_CTYPE (PEP 538): neither is for
+#: the hook.
+GATE = """
+import os, signal, sys
+gate, *command = sys.argv[1:]
+if not os.read(int(gate), 1):
+    sys.exit(1)
+os.close(int(gate))
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+with open('/proc/self/environ', 'rb') as file:
+    given = [one for one in file.read().split(b'\\0') if one]
+environment = dict(one.split(b'=', 1) for one in given)
+try:
+    os.execve(command[0], command, environment)
+except OSError as error:
+    sys.exit(f"can't be run: {error}")
+"""
+
 
 class HookGroup:
-    """The process group of a running hook, and what it writes.
+    """The process group of a hook, and what it writes.
+
+    It waits at a gate until it is let go; if this process dies before, it
+    ends and the hook was never run.
 
     :raises OSError: it could not be started
     """
@@ -46,21 +70,42 @@ class HookGroup:
     def __init__(
         self, command: Sequence[str], environment: Mapping[str, str]
     ) -> None:
-        self._process = subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            bufsize=0,
-            start_new_session=True,
-        )
+        entrance, self._gate = os.pipe()
+        try:
+            self._process = self._start(entrance, command, environment)
+        except (OSError, ValueError):
+            os.close(self._gate)
+            raise
+        finally:
+            os.close(entrance)
         assert self._process.stdout is not None  # noqa: S101  for mypy
         self._pipe = self._process.stdout
         os.set_blocking(self._pipe.fileno(), False)
         self._is_pipe_open = True
         self._is_lost = False
         self._output = b''
+
+    def _start(
+        self,
+        entrance: int,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+    ) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, '-I', '-S', '-c', GATE, str(entrance), *command],
+            env=environment,
+            pass_fds=[entrance],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
+            start_new_session=True,
+        )
+
+    def let_go(self) -> None:
+        """Let the hook run."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._gate, b'\n')
 
     @property
     def group(self) -> int:
@@ -104,6 +149,7 @@ class HookGroup:
         # The hook is not reaped yet, so that its number, which is the
         # group's as well, can't have been given to somebody else.
         self._signal(signal.SIGKILL)
+        os.close(self._gate)
         if self.ends_within(grace):
             self._drain()
         self._pipe.close()

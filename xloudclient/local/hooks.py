@@ -41,7 +41,7 @@ class LocalHooks:
     :param environ: our own environment
     :param passed: names of further variables that hooks get (--hook-env)
     :param grace: seconds from SIGTERM to SIGKILL
-    :param on_start: told the process group of each hook
+    :param on_start: told the process group of each hook, before it runs
     :param is_interrupted: a signal came, which ends a pre hook early
     """
 
@@ -79,7 +79,6 @@ class LocalHooks:
         try:
             command = [check(hook.path), *hook.arguments(phase)]
             group = HookGroup(command, {**self._kept, **environment})
-            self._on_start(group.group)
             # what undoes is never cut short
             is_unwanted = self._is_interrupted if phase == 'pre' else bool
             state, reason = self._see_through(group, timeout, is_unwanted)
@@ -98,6 +97,8 @@ class LocalHooks:
         """Wait for the end, if need be make it; say how it was."""
         is_late = True
         try:
+            self._on_start(group.group)
+            group.let_go()
             is_late = not group.ends_within(timeout, is_unwanted)
             if is_late:
                 group.terminate(self._grace)

@@ -23,13 +23,16 @@ import os
 import pathlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from xloudclient.consistency.errors import Busy, Failure
+from xloudclient.local import machine
 from xloudclient.local.journal_files import (
     append,
     create,
+    read,
     reopen,
     touch,
 )
@@ -74,10 +77,12 @@ class FileJournal:
     def begin(self, server_id: str, **fields: Any) -> None:
         """Make the journal; from now on the run is a live one.
 
-        :raises Failure: it can't be written: nothing may be touched
+        :raises Failure: it can't be written, or others could write there:
+            nothing may be touched
         :raises Busy: another run is at work on that server
         """
-        line = self._format('begin', {'server': server_id, **fields})
+        where = {'machine': machine.identity(), 'host': machine.name()}
+        line = self._format('begin', {'server': server_id, **where, **fields})
         try:
             self._writer = _Writer(create(self.path, line), self.path)
         except OSError as error:
@@ -99,7 +104,7 @@ class FileJournal:
         """
         try:
             descriptor = reopen(self.path)
-            record = parse(self.path.stem, self.path.read_bytes())
+            record = parse(self.path.stem, read(descriptor))
         except BlockingIOError as error:
             raise Busy(f'somebody is at run {self.path.stem}') from error
         except OSError as error:
@@ -133,16 +138,26 @@ class FileJournal:
             return False
         return self._last.wait(seconds) and not self._last.is_lost
 
-    def agree(self, group_id: str) -> None:
+    def agree(self, group_id: str, seconds: float) -> bool:
         """Write down, once for all its members, that a group is whole.
 
         One file, made in one act: a process that dies leaves a group that is
         whole or one that is not, never half of one. Never raises.
+
+        :returns: whether it is on the disk; one that came there later than
+            after so many seconds is removed: nobody counts on it any more
         """
+        path = agreement(self.path.parent, group_id)
+        end = time.monotonic() + seconds
         try:
-            touch(agreement(self.path.parent, group_id))
+            touch(path)
+            if time.monotonic() < end:
+                return True
         except OSError as error:
             LOG.debug("can't write that %s is whole: %s", group_id, error)
+        with contextlib.suppress(OSError):
+            path.unlink()
+        return False
 
     def close(self, done: bool) -> None:
         """End the life of the run; never raises, and takes 2 s at most.

@@ -10,12 +10,23 @@
 #  License for the specific language governing permissions and limitations
 #  under the License.
 
-"""Journals as files: made, taken over and appended to, all or nothing."""
+"""Journals as files: made, taken over and appended to, all or nothing.
 
+What a journal says is done as its user, hooks included. So only what nobody
+else can have written is obeyed. That is seen of what has been opened, not of
+its path: whoever may change a folder on the way can put another file in its
+place, but nobody can make one that belongs to somebody else.
+"""
+
+import errno
 import fcntl
 import os
 import pathlib
+import stat
 import time
+
+from xloudclient.consistency.errors import Failure
+from xloudclient.local.trust import WRITABLE_BY_OTHERS, user_name
 
 #: A reader holds the lock for a moment, to see whether it is free.
 LOCK_SECONDS = 1.0
@@ -27,8 +38,10 @@ def create(path: pathlib.Path, line: bytes) -> int:
     It gets its name when all that is done, lest it pass for a dead run's.
 
     :raises OSError: it can't be made; nothing is left of it
+    :raises Failure: its folder is refused
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_folder(path.parent)
     path.parent.chmod(0o700)
     if path.exists():
         raise FileExistsError(f'there is a run {path.stem} already')
@@ -46,6 +59,50 @@ def create(path: pathlib.Path, line: bytes) -> int:
             leftover.unlink(missing_ok=True)
         raise
     return descriptor
+
+
+def open_own(path: pathlib.Path, flags: int) -> int:
+    """Return a descriptor of a file that nobody else can have written.
+
+    :raises PermissionError: somebody else can; OSError: it can't be opened
+    """
+    flags |= os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(path, flags)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise PermissionError(errno.EPERM, 'it is not a file')
+        _check_own(descriptor)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def check_folder(folder: pathlib.Path) -> None:
+    """See that nobody else can put journals into their folder.
+
+    :raises Failure: somebody else can; OSError: it can't be opened
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _check_own(descriptor)
+    except PermissionError as error:
+        raise Failure(
+            f'the folder of the journals {folder} is refused: '
+            f'{error.strerror}',
+            f'Set XDG_STATE_HOME; or if it is yours, run: chmod go-w {folder}',
+        ) from error
+    finally:
+        os.close(descriptor)
+
+
+def _check_own(descriptor: int) -> None:
+    status = os.fstat(descriptor)
+    if status.st_uid != os.geteuid():
+        owner = user_name(status.st_uid)
+        raise PermissionError(errno.EPERM, f'it belongs to {owner}')
+    if status.st_mode & WRITABLE_BY_OTHERS:
+        raise PermissionError(errno.EPERM, 'its group or others can write it')
 
 
 def room(folder: pathlib.Path) -> tuple[bool, int]:
@@ -68,9 +125,9 @@ def reopen(path: pathlib.Path) -> int:
     """Return a descriptor of a dead run's journal, locked.
 
     :raises BlockingIOError: somebody else has it, or has removed it
-    :raises OSError: it can't be opened or written
+    :raises OSError: it can't be opened or written, or is refused
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+    descriptor = open_own(path, os.O_RDWR | os.O_APPEND)
     try:
         lock(descriptor)
         if not os.fstat(descriptor).st_nlink:
@@ -81,6 +138,13 @@ def reopen(path: pathlib.Path) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def read(descriptor: int) -> bytes:
+    """Return all that is in an open file; raises OSError."""
+    with open(descriptor, 'rb', closefd=False) as file:
+        file.seek(0)
+        return file.read()
 
 
 def lock(descriptor: int) -> None:

@@ -44,10 +44,13 @@ class Rendezvous:
         stage: Stage,
         remaining: Callable[[], float],
         word: Any = None,
+        seal: Callable[[], None] = lambda: None,
     ) -> tuple[Any, ...]:
         with self._changed:
             self.check()
             words = self._words[stage]
+            if len(words) + 1 == self._members:
+                seal()
             words.append(word)
             self._changed.notify_all()
             while len(words) < self._members:

@@ -14,17 +14,22 @@
 
 A journal that somebody holds a lock on (flock(2)) is a live run's. One that
 nobody holds is a dead run's: the kernel drops the lock, whatever ended the
-process. Journals are read here and written in ``journal``.
+process. But locks of other machines may not be seen where a home is shared
+(nfs(5), ``local_lock``). Journals are read here and written in ``journal``.
 """
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import json
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from xloudclient.consistency.errors import Failure
+from xloudclient.local import journal_files, machine
 
 SUFFIX = '.jsonl'
 #: Of the file that says that a group is whole, after the group's ID.
@@ -48,6 +53,17 @@ class Record:
         """The group that it was a member of; '' if it was alone."""
         return str(self.events[0].get('group', '')) if self.events else ''
 
+    @property
+    def is_of_here(self) -> bool:
+        """Whether it was on this machine."""
+        here = machine.identity()
+        return not self.events or self.events[0].get('machine', here) == here
+
+    @property
+    def host(self) -> str:
+        """The name of the machine that it was on."""
+        return str(self.events[0].get('host', '')) if self.events else ''
+
 
 def agreement(folder: pathlib.Path, group_id: str) -> pathlib.Path:
     """The file that is there if a group is whole: what its members have
@@ -57,7 +73,7 @@ def agreement(folder: pathlib.Path, group_id: str) -> pathlib.Path:
 
 def forget_groups(folder: pathlib.Path) -> None:
     """Remove the agreements that no journal needs any more; never raises."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, Failure):
         needed = {record.group_id for record, _ in _runs(folder)}
         for path in folder.glob(f'*{AGREED}'):
             if path.name.removesuffix(AGREED) not in needed:
@@ -87,9 +103,38 @@ def is_live(folder: pathlib.Path, run_id: str) -> bool:
 
 
 def dead_runs(folder: pathlib.Path) -> tuple[Record, ...]:
-    """Return the runs that ended without cleaning up, the oldest first."""
-    dead = [record for record, is_live in _runs(folder) if not is_live]
-    return tuple(sorted(dead, key=_first_time))
+    """Return the runs on this machine that ended without cleaning up, the
+    oldest first.
+
+    :raises Failure: the folder is refused
+    """
+    dead = [one for one, is_live in _runs(folder) if not is_live]
+    here = [one for one in dead if one.is_of_here]
+    return tuple(sorted(here, key=_first_time))
+
+
+def runs_elsewhere(folder: pathlib.Path) -> tuple[Record, ...]:
+    """Return the runs on other machines that are not seen to live.
+
+    :raises Failure: the folder is refused
+    """
+    found = [one for one, is_live in _runs(folder) if not is_live]
+    return tuple(one for one in found if not one.is_of_here)
+
+
+def refused(folder: pathlib.Path) -> Iterator[tuple[pathlib.Path, str]]:
+    """Yield the journals that are not obeyed, and why.
+
+    :raises Failure: the folder is refused
+    """
+    for path in _paths(folder):
+        try:
+            _read(path)
+        except FileNotFoundError:
+            # gone meanwhile
+            continue
+        except OSError as error:
+            yield path, error.strerror or str(error)
 
 
 def _first_time(record: Record) -> str:
@@ -98,17 +143,31 @@ def _first_time(record: Record) -> str:
 
 def _runs(folder: pathlib.Path) -> Iterator[tuple[Record, bool]]:
     """Yield each run, and whether it lives."""
-    for path in sorted(folder.glob(f'*{SUFFIX}')):
-        try:
-            if not path.is_file():
-                continue
-            with path.open('rb') as file:
-                is_live = _is_locked(file.fileno())
-                if os.fstat(file.fileno()).st_nlink:
-                    yield parse(path.stem, file.read()), is_live
-        except OSError:
-            # gone meanwhile, or not ours to read
-            continue
+    for path in _paths(folder):
+        with contextlib.suppress(OSError):
+            yield _read(path)
+
+
+def _paths(folder: pathlib.Path) -> list[pathlib.Path]:
+    with contextlib.suppress(OSError):
+        journal_files.check_folder(folder)
+        return sorted(folder.glob(f'*{SUFFIX}'))
+    return []
+
+
+def _read(path: pathlib.Path) -> tuple[Record, bool]:
+    """Return a run, and whether it lives.
+
+    :raises OSError: it is gone, can't be read, or is refused
+    """
+    descriptor = journal_files.open_own(path, os.O_RDONLY)
+    try:
+        is_live = _is_locked(descriptor)
+        if not os.fstat(descriptor).st_nlink:
+            raise FileNotFoundError(errno.ENOENT, 'it was removed')
+        return parse(path.stem, journal_files.read(descriptor)), is_live
+    finally:
+        os.close(descriptor)
 
 
 def _is_locked(descriptor: int) -> bool:

@@ -113,12 +113,8 @@ def _check_ancestor(what: str, folder: pathlib.Path) -> None:
 def _check_owner(what: str, one: pathlib.Path, status: os.stat_result) -> None:
     if status.st_uid in (0, os.geteuid()):
         return
-    try:
-        owner = pwd.getpwuid(status.st_uid).pw_name
-    except KeyError:
-        owner = f'user {status.st_uid}'
     raise HookRefused(
-        f'the {what} is refused: {one} belongs to {owner}',
+        f'the {what} is refused: {one} belongs to {user_name(status.st_uid)}',
         'Use a copy that belongs to you, in a folder of yours.',
     )
 
@@ -130,3 +126,10 @@ def _check_mode(what: str, one: pathlib.Path, status: os.stat_result) -> None:
         f'the {what} is refused: its group or others can write {one}',
         f'Run: chmod go-w {one}',
     )
+
+
+def user_name(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f'user {number}'

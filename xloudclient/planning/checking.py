@@ -33,7 +33,7 @@ from xloudclient.consistency.checks.finding import (
     unseen,
     warning,
 )
-from xloudclient.consistency.errors import CloudError
+from xloudclient.consistency.errors import CloudError, Failure
 from xloudclient.consistency.plan import Plan
 from xloudclient.consistency.ports import Clock
 from xloudclient.local import runs
@@ -98,7 +98,10 @@ class _Check:
     def _all(self) -> Iterator[Finding]:
         yield of_cloud.server(self.plan)
         yield from self._looked_at('image quota', self._image_quota)
-        yield from self._runs()
+        try:
+            yield from self._runs()
+        except Failure as failure:
+            yield problem('run', failure)
         yield from self._looked_at('disks', self._disks)
         yield from self._looked_at('earlier', self._earlier)
         yield from self.looking.findings(self.prepared.guest)

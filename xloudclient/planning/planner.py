@@ -30,6 +30,7 @@ from xloudclient.consistency.errors import (
     Misuse,
     NotQuiesced,
 )
+from xloudclient.consistency.hooks import environment
 from xloudclient.consistency.plan import (
     Budget,
     Consistency,
@@ -41,6 +42,7 @@ from xloudclient.consistency.plan import (
 )
 from xloudclient.consistency.text import printable
 from xloudclient.guest import access
+from xloudclient.guest.session import check_delivery
 from xloudclient.planning.wanted import (
     Options,
     Wanted,
@@ -254,6 +256,7 @@ class Planner:
         plan = dataclasses.replace(
             plan, address=guest.address, login_command=guest.login_command
         )
+        check_delivery(plan.hooks, environment(plan))
         if not (plan.is_auto or plan.quiescers):
             return Prepared(plan, guest)
         last = functools.partial(

@@ -59,15 +59,17 @@ def forget(image_id: str) -> None:
     Never raises: a journal that can't be had tells of an image that is gone.
     """
     folder = runs_folder(os.environ)
-    for record in runs.dead_runs(folder):
-        if image_of(record) != image_id:
-            continue
-        with contextlib.suppress(Failure):
-            journal = FileJournal(folder, record.run_id, utc)
-            owes = {event.get('event') for event in journal.adopt().events}
-            journal.write('discarded', left=[])
-            # posts that are owed keep it
-            journal.close(done='owed' not in owes)
+    with contextlib.suppress(Failure):
+        for record in runs.dead_runs(folder):
+            if image_of(record) == image_id:
+                _forget(FileJournal(folder, record.run_id, utc))
+
+
+def _forget(journal: FileJournal) -> None:
+    owes = {event.get('event') for event in journal.adopt().events}
+    journal.write('discarded', left=[])
+    # posts that are owed keep it
+    journal.close(done='owed' not in owes)
 
 
 def image_of(record: runs.Record) -> str:

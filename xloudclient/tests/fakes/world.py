@@ -16,12 +16,14 @@
 ``World`` is built from a script: the name of a step -> how it ends. Steps are
 ``open``, ``hook``, ``pre``, ``guest-pre``, ``lease``, ``hold:<name>``,
 ``request``, ``volume``, ``look``, ``task``, ``verify``, ``release``,
-``guest-post``, ``post``, ``record``, ``discard``, and ``write:<event>`` for
-lines of the journal: ``BADLY`` is lost, ``HANGING`` never done, ``BUSY`` late.
+``guest-post``, ``post``, ``agree``, ``record``, ``discard``, and
+``write:<event>`` for lines of the journal: ``BADLY`` is lost, ``HANGING``
+never done, ``BUSY`` late.
 """
 
 import dataclasses
 import enum
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -77,6 +79,10 @@ class End(enum.Enum):
     LOST = 'lost'
     BUSY = 'busy'
     BUG = 'bug'
+
+
+#: How a step ends that did what it is for.
+WELL = (End.WELL, End.INTERRUPTED)
 
 
 class Hang(Exception):
@@ -169,10 +175,12 @@ class World:
         self.clock = Clock(self)
         self.group: Group = Alone()
         self.log: list[str] = []
+        self.lines: list[dict[str, Any]] = []
         self.held: list[str] = []
         self.released: list[str] = []
         self.recorded: dict[str, str] | None = None
         self.exists = False
+        self.has_agreed = False
         self.verified = False
         self.is_started = False
         self.attached = [data_volume()]
@@ -242,7 +250,11 @@ class World:
     def run_hook(
         self, hook: Hook, phase: str, environment: Any, timeout: float
     ) -> HookOutcome:
-        return self._hook(f'guest-{phase}')
+        step = f'guest-{phase}'
+        if self.script.get(step) is End.LOST:
+            self.log.append(step)
+            raise GuestLost(step)
+        return self._hook(step)
 
     def start_lease(self, cap: float) -> None:
         self._take('lease', GuestLost('lease'))
@@ -302,6 +314,8 @@ class World:
         end = self.script.get(step, End.WELL)
         if end is End.INTERRUPTED:
             self.clock.interrupted = SIGINT
+        if end is End.BUG:
+            raise ZeroDivisionError('a bug')
         if end is End.HANGING:
             return HookOutcome(HookState.TIMED_OUT)
         if end is End.BUSY:
@@ -389,6 +403,8 @@ class World:
 
     def write(self, event: str, **fields: Any) -> bool:
         self._last_line = self.script.get(f'write:{event}', End.WELL)
+        line = {'event': event, **fields}
+        self.lines.append(json.loads(json.dumps(line, default=str)))
         return self._last_line is End.WELL
 
     def is_written(self, seconds: float) -> bool:
@@ -396,8 +412,10 @@ class World:
             self.clock.wait(seconds, ignore_signals=True)
         return self._last_line is End.BUSY
 
-    def agree(self, group_id: str) -> None:
-        self.log.append('agree')
+    def agree(self, group_id: str, seconds: float) -> bool:
+        self._take('agree')
+        self.has_agreed = self.script.get('agree') in (None, *WELL)
+        return self.has_agreed
 
     def step(self, event: str, **fields: Any) -> None:
         self.told[event] = fields

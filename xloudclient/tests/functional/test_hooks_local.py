@@ -15,6 +15,8 @@
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 import time
 
 import fixtures
@@ -32,6 +34,41 @@ def is_at_work(number: str) -> bool:
     except FileNotFoundError:
         return False
     return status.rpartition(')')[2].split()[0] != 'Z'
+
+
+CLIENT = """
+import os, signal, sys
+from xloudclient.consistency.plan import Hook, Place
+from xloudclient.local.hooks import LocalHooks
+
+
+def die(group):
+    print(group, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+runner = LocalHooks(os.environ, on_start=die)
+runner.run(Hook(sys.argv[1], Place.HERE), 'pre', {}, 10)
+"""
+
+
+class TestGate(testtools.TestCase):
+    def test_a_hook_of_a_client_that_was_killed_before_its_line_never_runs(
+        self,
+    ):
+        root = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        file = root / 'hook'
+        file.write_text(f'#!/bin/sh\ntouch {root}/ran\n')
+        file.chmod(0o755)
+        client = subprocess.run(
+            [sys.executable, '-c', CLIENT, str(file)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.assertEqual(-signal.SIGKILL, client.returncode)
+        while is_at_work(client.stdout):
+            time.sleep(0.01)
+        self.assertFalse((root / 'ran').exists())
 
 
 class TestKillLadder(testtools.TestCase):

@@ -11,6 +11,7 @@
 #  under the License.
 
 
+import itertools
 import json
 import pathlib
 from unittest import mock
@@ -30,10 +31,13 @@ from xloudclient.consistency.errors import (
     ReleaseFailed,
     ReplyLost,
 )
+from xloudclient.consistency.run import Run
 from xloudclient.local import runs
 from xloudclient.local.journal import FileJournal
 from xloudclient.recovery import Recovery, Remains, State
 from xloudclient.tests.fakes import world as fakes
+from xloudclient.tests.fakes.world import End
+from xloudclient.tests.unit.consistency.test_run import FAULTS
 
 HOOK = {'number': 0, 'path': '/hook', 'at': 'here', 'post': ['thaw', 'all']}
 OWED = {
@@ -65,12 +69,21 @@ class RecoveryTestCase(testtools.TestCase):
             self.cloud, self.hooks, self.folder, self.clock
         )
 
-    def dead(self, *events, run_id='r', server='s', place='here', group=''):
+    def dead(
+        self,
+        *events,
+        run_id='r',
+        server='s',
+        place='here',
+        group='',
+        **begun,
+    ):
         begin = {
             'event': 'begin',
             'server': server,
             'place': place,
             'group': group,
+            **begun,
         }
         lines = [begin, *events]
         text = ''.join(json.dumps(line) + '\n' for line in lines)
@@ -166,6 +179,42 @@ class TestRecovery(RecoveryTestCase):
         )
         self.assertIn('MAY STILL BE BLOCKED', str(error))
 
+    def posts_called(self):
+        paths = [one.args[0].path for one in self.hooks.run.mock_calls]
+        self.hooks.run.reset_mock()
+        return paths
+
+    def test_every_post_runs_and_each_that_is_owed_is_told(self):
+        """Whichever of them fail, and whatever becomes of the snapshot."""
+        here = [{**HOOK, 'number': n, 'path': f'/{n}'} for n in range(2)]
+        guest = {**HOOK, 'number': 2, 'path': '/guest', 'at': 'guest'}
+        self.hooks.run.side_effect = lambda hook, *_: HookOutcome(
+            HookState.FAILED if hook.path in bad else HookState.SUCCEEDED
+        )
+        yes_or_no = itertools.product((True, False), repeat=4)
+        for is_bad, is_other_bad, in_guest, is_left in yes_or_no:
+            bad = ['/1'] * is_bad + ['/0'] * is_other_bad
+            self.dead({**OWED, 'posts': here + [guest] * in_guest}, REQUEST)
+            self.cloud.remove.return_value = ('rm i',) * is_left
+            done = self.recover()
+            self.assertEqual(['/1', '/0'], self.posts_called())
+            owed = ['/guest'] * in_guest + bad
+            for path in ('/guest', '/1', '/0'):
+                is_owed = path in owed
+                self.assertEqual(is_owed, f'hook {path} ' in done.reason)
+                self.assertEqual(is_owed, f'{path} ' in done.advice)
+            self.assertEqual(is_left, 'rm i' in done.reason)
+            may_go = bool(owed) and not is_left
+            self.assertEqual(may_go, 'then remove' in done.advice)
+            self.assertEqual(bool(owed or is_left), bool(self.journals))
+            self.assertEqual(
+                owed != [], done.exit_code is ExitCode.RELEASE_FAILED
+            )
+            if self.journals:
+                # what was paid is not asked for once more
+                self.recover()
+                self.assertEqual(bad, self.posts_called())
+
     def test_a_snapshot_that_was_not_proven_is_deleted(self):
         self.dead(REQUEST)
         self.assertEqual(State.RECOVERED, self.recover().state)
@@ -189,6 +238,12 @@ class TestRecovery(RecoveryTestCase):
         self.dead(REQUEST, {'event': 'discarded', 'left': []})
         self.assertEqual(State.RECOVERED, self.recover().state)
         self.cloud.find_run.assert_not_called()
+
+    def test_what_may_have_come_after_the_run_deleted_the_rest(self):
+        line = {'event': 'discarded', 'left': [], 'pending': 'v'}
+        self.dead(REQUEST, line)
+        self.assertEqual(State.RECOVERED, self.recover().state)
+        self.cloud.remove.assert_called_once_with(Requested('i'))
 
     def test_a_cloud_that_does_not_answer_leaves_it(self):
         self.dead(REQUEST)
@@ -238,6 +293,32 @@ class TestRecovery(RecoveryTestCase):
         self.cloud.find_run.assert_not_called()
         self.assertEqual(['r.jsonl'], self.journals)
 
+    def assert_left_alone(self, reason):
+        before = (self.folder / 'r.jsonl').read_bytes()
+        [told] = self.recovery.recover_server('s')
+        self.assertIn(reason, told)
+        self.assertEqual([], list(self.recovery.recover('r'))[1:])
+        done = self.recover()
+        self.assertIn(reason, done.reason)
+        self.hooks.run.assert_not_called()
+        self.cloud.find_run.assert_not_called()
+        self.assertEqual(before, (self.folder / 'r.jsonl').read_bytes())
+        return done
+
+    def test_a_run_of_another_machine_is_left_to_that_one(self):
+        self.dead(OWED, REQUEST, machine='other', host='far\x1b')
+        done = self.assert_left_alone('far\\x1b: recover it there')
+        self.assertEqual(State.WAITING, done.state)
+        self.assertEqual(ExitCode.DONE, done.exit_code)
+        self.assertEqual([], list(self.recovery.recover_server('t')))
+
+    def test_a_journal_that_others_can_write_is_not_obeyed(self):
+        self.dead(OWED, REQUEST)
+        (self.folder / 'r.jsonl').chmod(0o666)
+        done = self.assert_left_alone('r.jsonl is refused: ')
+        self.assertEqual(State.FAILED, done.state)
+        self.assertEqual(ExitCode.FAILED, done.exit_code)
+
     def test_a_run_that_is_not_there(self):
         self.assertRaises(Misuse, self.recovery.recover, 'x')
 
@@ -246,6 +327,20 @@ class TestRecovery(RecoveryTestCase):
         journal.begin('s')
         self.addCleanup(journal.close, True)
         self.assertRaises(Busy, self.recovery.recover, 'x')
+
+
+class TestWhatARunLeaves(testtools.TestCase):
+    def test_what_may_still_appear_is_looked_for_after_every_fault(self):
+        for fault, end in itertools.product(FAULTS, End):
+            world = fakes.World(dict([fault, ('volume', end)]))
+            plan = fakes.plan(volumes=(fakes.data_volume(),))
+            run = Run(plan, world.ports)
+            run.execute()
+            remains = Remains.of(runs.Record('r', 's', tuple(world.lines)))
+            if run.progress.unfound or run.progress.leftovers:
+                self.assertTrue(remains.is_requested, (fault, end))
+            elif run.progress.is_discarded:
+                self.assertFalse(remains.is_requested, (fault, end))
 
 
 class TestGroup(RecoveryTestCase):
@@ -257,7 +352,7 @@ class TestGroup(RecoveryTestCase):
     def test_what_was_proven_counts_once_the_group_is_whole(self):
         for run in ('a', 'b'):
             self.dead(REQUEST, PROVEN, run_id=run, group='g')
-        self.journal.agree('g')
+        self.assertTrue(self.journal.agree('g', 60))
         self.assertEqual(2, len(list(self.recovery.recover())))
         self.assertEqual(2, self.cloud.record.call_count)
         self.cloud.remove.assert_not_called()
@@ -266,7 +361,7 @@ class TestGroup(RecoveryTestCase):
     def test_of_a_group_that_was_not_whole_nothing_is_kept(self):
         self.dead(REQUEST, PROVEN, run_id='a', group='g')
         self.dead(REQUEST, run_id='b', group='g')
-        self.journal.agree('another')
+        self.assertTrue(self.journal.agree('another', 60))
         self.assertEqual(2, len(list(self.recovery.recover())))
         self.cloud.record.assert_not_called()
         self.assertEqual(2, self.cloud.remove.call_count)
@@ -275,7 +370,7 @@ class TestGroup(RecoveryTestCase):
     def test_the_agreement_stays_as_long_as_a_member_needs_it(self):
         self.dead(REQUEST, PROVEN, run_id='a', group='g')
         self.dead(REQUEST, PROVEN, run_id='b', server='t', group='g')
-        self.journal.agree('g')
+        self.assertTrue(self.journal.agree('g', 60))
         list(self.recovery.recover_server('s'))
         self.assertEqual(['b.jsonl', 'g.agreed'], sorted(self.journals))
         list(self.recovery.recover_server('t'))

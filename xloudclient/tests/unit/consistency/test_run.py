@@ -35,7 +35,7 @@ from xloudclient.consistency.plan import (
 )
 from xloudclient.consistency.run import Run
 from xloudclient.tests.fakes import world as fakes
-from xloudclient.tests.fakes.world import End
+from xloudclient.tests.fakes.world import WELL, End
 
 STEPS = (
     'open',
@@ -608,7 +608,18 @@ class TestEverySequence(ReleaseTestCase):
         world = fakes.World(script, images=['queued', 'queued', 'saving'])
         outcome = run(world, **changes)
         self.assert_released(world)
+        self.assert_told(world, outcome)
         self.assert_honest(world, outcome)
+
+    def assert_told(self, world, outcome: Outcome):
+        """A post that failed is named, whatever else did, and stays owed."""
+        if not {'pre', 'guest-pre'} & set(world.log):
+            return
+        for step, path in (('guest-post', '/guest'), ('post', '/here')):
+            if world.script.get(step) not in (None, *WELL):
+                self.assertEqual(ExitCode.RELEASE_FAILED, outcome.exit_code)
+                self.assertIn(f'the post hook {path} ', outcome.message)
+                self.assertTrue(outcome.leaves_something)
 
     def assert_honest(self, world, outcome: Outcome):
         self.assertIn(outcome.exit_code, set(ExitCode))

@@ -156,6 +156,74 @@ class TestWhatAHookGets(HooksTestCase):
         self.run_hook(f'dirname "$0" > {self.root}/out')
         self.assertEqual(f'{self.root}\n', self.written())
 
+    def test_signals_are_as_we_got_them(self):
+        self.run_hook(f'grep SigIgn /proc/self/status > {self.root}/out')
+        ours = pathlib.Path('/proc/self/status').read_text()
+        [ignored] = [one for one in ours.splitlines() if 'SigIgn' in one]
+        # which Python ignores, and subprocess gives back
+        given_back = 1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1
+        expected = int(ignored.split()[1], 16) & ~given_back
+        self.assertEqual(expected, int(self.written().split()[1], 16))
+
+    def test_no_descriptor_of_ours_is_open_in_it(self):
+        self.run_hook(f'exec ls /proc/self/fd > {self.root}/out')
+        # the last one is the folder that is listed
+        self.assertEqual(['0', '1', '2', '3'], self.written().split())
+
+
+class TestGate(HooksTestCase):
+    def setUp(self):
+        super().setUp()
+        self.command = [self.hook(f'echo > {self.root}/ran').path]
+
+    def start(self):
+        return hook_group.HookGroup(self.command, {'PATH': os.defpath})
+
+    def test_it_does_not_run_before_it_is_let_go(self):
+        group = self.start()
+        self.assertFalse(group.ends_within(0.2))
+        self.assertFalse((self.root / 'ran').exists())
+        group.let_go()
+        self.assertTrue(group.ends_within(10))
+        self.assertEqual(0, group.finish(1))
+        self.assertTrue((self.root / 'ran').exists())
+
+    def test_it_never_runs_if_nobody_is_left_to_let_it_go(self):
+        group = self.start()
+        # as the kernel does when this process dies
+        os.dup2(os.open(os.devnull, os.O_WRONLY), group._gate)
+        self.assertTrue(group.ends_within(10))
+        self.assertEqual(1, group.finish(1))
+        self.assertFalse((self.root / 'ran').exists())
+
+    def test_it_runs_once_its_group_is_written_down(self):
+        written = []
+
+        def write(group):
+            written.append(group)
+            self.assertFalse((self.root / 'ran').exists())
+            return False
+
+        runner = hooks.LocalHooks(self.environ, on_start=write)
+        hook = Hook(self.command[0], Place.HERE)
+        outcome = runner.run(hook, 'pre', {}, 10)
+        self.assertEqual(HookState.SUCCEEDED, outcome.state)
+        self.assertEqual(1, len(written))
+
+    def test_a_bug_before_it_is_let_go_leaves_nothing_at_the_gate(self):
+        groups = []
+
+        def write(group):
+            groups.append(group)
+            raise ValueError('a bug')
+
+        runner = hooks.LocalHooks(self.environ, on_start=write)
+        hook = Hook(self.command[0], Place.HERE)
+        outcome = runner.run(hook, 'pre', {}, 10)
+        self.assertEqual(HookState.FAILED, outcome.state)
+        self.assertFalse(is_at_work(str(groups[0])))
+        self.assertFalse((self.root / 'ran').exists())
+
 
 class TestOutput(HooksTestCase):
     def test_what_a_terminal_would_act_on_is_escaped(self):
@@ -170,6 +238,7 @@ class TestOutput(HooksTestCase):
     def test_at_most_64_kib_are_kept(self):
         hook = self.hook('yes | head -c 300000')
         group = hook_group.HookGroup([hook.path], {'PATH': os.defpath})
+        group.let_go()
         self.assertTrue(group.ends_within(10))
         self.assertEqual(0, group.finish(1))
         self.assertEqual(hook_group.OUTPUT_BYTES, len(group._output))

@@ -10,6 +10,7 @@
 #  License for the specific language governing permissions and limitations
 #  under the License.
 
+import errno
 import json
 import logging
 import os
@@ -23,7 +24,8 @@ import fixtures
 import testtools
 
 from xloudclient.consistency.errors import Busy, Failure
-from xloudclient.local import journal, journal_files, runs
+from xloudclient.local import journal, journal_files, machine, runs
+from xloudclient.local.trust import user_name
 
 SERVER = '11111111-2222-3333-4444-555555555555'
 
@@ -82,6 +84,8 @@ class TestWriting(JournalTestCase):
                     'time': '2026-03-18T12:00:01.000Z',
                     'event': 'begin',
                     'server': SERVER,
+                    'machine': machine.identity(),
+                    'host': machine.name(),
                 },
                 {
                     'time': '2026-03-18T12:00:02.000Z',
@@ -246,6 +250,21 @@ class TestTrouble(JournalTestCase):
             answers.set()
             self.assertTrue(one.is_written(10))
 
+    def test_what_is_not_seen_to_be_agreed_is_not(self):
+        one = self.begun()
+        path = runs.agreement(self.folder, 'g')
+
+        def full(descriptor):
+            raise OSError(28, 'No space left on device')
+
+        with fixtures.MonkeyPatch('os.fsync', full):
+            self.assertFalse(one.agree('g', 60))
+        self.assertFalse(path.exists())
+        self.assertFalse(one.agree('g', 0), 'it came too late')
+        self.assertFalse(path.exists())
+        self.assertTrue(one.agree('g', 60))
+        self.assertTrue(path.exists())
+
 
 class TestRecovering(JournalTestCase):
     def test_a_dead_run_is_taken_over(self):
@@ -351,6 +370,120 @@ class TestReading(JournalTestCase):
         (record,) = runs.dead_runs(self.folder)
         self.assertEqual('r9', record.run_id)
         self.assertEqual('hold', record.events[-1]['event'])
+
+
+class TestTrust(JournalTestCase):
+    """What somebody else can have written is neither obeyed nor removed."""
+
+    def setUp(self):
+        super().setUp()
+        self.one = self.begun()
+        self.one.close(done=False)
+        self.path = self.one.path
+
+    def assertRefused(self, why):
+        self.assertEqual([(self.path, why)], list(runs.refused(self.folder)))
+        self.assertEqual((), runs.dead_runs(self.folder))
+        self.assertIsNone(runs.live_run(self.folder, SERVER))
+        failure = self.assertRaises(Failure, self.new().adopt)
+        self.assertIn(why, str(failure))
+        self.assertTrue(os.path.lexists(self.path))
+
+    def test_one_of_ours_is_obeyed(self):
+        self.assertEqual([], list(runs.refused(self.folder)))
+        self.assertEqual(1, len(runs.dead_runs(self.folder)))
+
+    def test_one_that_others_can_write_is_refused(self):
+        for mode in (0o620, 0o602):
+            self.path.chmod(mode)
+            self.assertRefused('its group or others can write it')
+
+    def test_a_link_to_one_is_refused(self):
+        self.path.rename(self.root / 'r1.jsonl')
+        self.path.symlink_to(self.root / 'r1.jsonl')
+        self.assertRefused(os.strerror(errno.ELOOP))
+
+    def test_a_pipe_is_refused_and_not_waited_for(self):
+        self.path.unlink()
+        os.mkfifo(self.path)
+        self.assertRefused('it is not a file')
+
+    def test_one_of_somebody_else_is_refused(self):
+        owner = self.path.stat().st_uid
+        folder = self.folder.stat()
+        # as if it alone was somebody else's
+        fstat = os.fstat
+
+        def mine(descriptor):
+            status = fstat(descriptor)
+            if status.st_ino != folder.st_ino:
+                return status
+            return os.stat_result((*status[:4], owner + 1, *status[5:]))
+
+        self.useFixture(fixtures.MonkeyPatch('os.fstat', mine))
+        self.useFixture(fixtures.MonkeyPatch('os.geteuid', lambda: owner + 1))
+        self.assertRefused(f'it belongs to {user_name(owner)}')
+
+    def test_a_run_of_others_on_the_server_does_not_block_it(self):
+        self.path.chmod(0o620)
+        self.begun('r2').close(done=True)
+        self.assertTrue(self.path.exists())
+
+    def refused_folder(self, why):
+        for call in (
+            lambda: runs.dead_runs(self.folder),
+            lambda: runs.live_run(self.folder, SERVER),
+            lambda: list(runs.refused(self.folder)),
+            lambda: self.new('r2').begin(SERVER),
+        ):
+            failure = self.assertRaises(Failure, call)
+            self.assertIn(f'{self.folder} is refused: {why}', str(failure))
+        runs.forget_groups(self.folder)
+        self.assertEqual(['r1.jsonl'], os.listdir(self.folder))
+
+    def test_a_folder_that_others_can_write_is_refused(self):
+        self.folder.chmod(0o770)
+        self.refused_folder('its group or others can write it')
+
+    def test_a_folder_of_somebody_else_is_refused(self):
+        owner = self.folder.stat().st_uid
+        self.useFixture(fixtures.MonkeyPatch('os.geteuid', lambda: owner + 1))
+        self.refused_folder(f'it belongs to {user_name(owner)}')
+
+
+class TestMachine(JournalTestCase):
+    def on(self, identity):
+        return fixtures.MonkeyPatch(
+            'xloudclient.local.machine.identity', lambda: identity
+        )
+
+    def test_only_its_own_machine_can_call_a_run_dead(self):
+        with self.on('a'):
+            self.begun().close(done=False)
+            self.assertEqual((), runs.runs_elsewhere(self.folder))
+            self.assertEqual(1, len(runs.dead_runs(self.folder)))
+        with self.on('b'):
+            self.assertEqual((), runs.dead_runs(self.folder))
+            [record] = runs.runs_elsewhere(self.folder)
+        self.assertEqual(machine.name(), record.host)
+
+    def test_where_the_lock_is_seen_it_lives_for_all(self):
+        with self.on('a'):
+            self.begun()
+        with self.on('b'):
+            self.assertEqual((), runs.runs_elsewhere(self.folder))
+            self.assertTrue(runs.is_live(self.folder, 'r1'))
+
+    def test_without_an_id_its_name_tells(self):
+        file = self.root / 'id'
+        self.useFixture(
+            fixtures.MonkeyPatch('xloudclient.local.machine.MACHINE_ID', file)
+        )
+        self.assertEqual(machine.name(), machine.identity())
+        file.write_text('uninitialized\n')
+        self.assertEqual(machine.name(), machine.identity())
+        file.write_text('0123456789abcdef' * 2 + '\n')
+        self.assertEqual('0123456789abcdef' * 2, machine.identity())
 
 
 class TestFolder(testtools.TestCase):

@@ -49,6 +49,17 @@ class TestRendezvous(testtools.TestCase):
         self.addCleanup(thread.join, 10)
         return thread
 
+    def start_and_see_it_wait(self, server):
+        is_waiting = threading.Event()
+
+        def remaining():
+            is_waiting.set()
+            return plenty()
+
+        thread = self.start(server, remaining)
+        self.assertTrue(is_waiting.wait(10))
+        return thread
+
     def meet(self, server, remaining=plenty):
         try:
             self.group.meet(server, Stage.HELD, remaining, server)
@@ -94,6 +105,30 @@ class TestRendezvous(testtools.TestCase):
         self.group.give_up('b', Busy('later'))
         thread.join(10)
         self.assertEqual(['a'], self.ended)
+
+    def test_the_last_one_to_come_acts_before_any_goes_on(self):
+        thread = self.start_and_see_it_wait('a')
+        seals = []
+        self.group.meet(
+            'b', Stage.HELD, plenty, seal=lambda: seals.extend(self.ended)
+        )
+        thread.join(10)
+        self.assertEqual(([], ['a']), (seals, self.ended))
+
+    def test_what_the_last_one_cannot_do_nobody_passes(self):
+        thread = self.start_and_see_it_wait('a')
+
+        def fail():
+            raise OutOfTime('no')
+
+        error = self.assertRaises(
+            OutOfTime, self.group.meet, 'b', Stage.HELD, plenty, seal=fail
+        )
+        self.assertEqual([], self.ended)
+        self.group.give_up('b', error)
+        thread.join(10)
+        [failure] = self.ended
+        self.assertEqual(f'{GIVEN_UP} b: no', str(failure))
 
     def test_the_hold_began_with_the_first_lock(self):
         self.assertEqual(3.0, self.group.begin_hold(3.0))

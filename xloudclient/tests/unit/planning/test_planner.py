@@ -12,13 +12,14 @@
 
 """What a planner makes of options that do not suit a server."""
 
+import functools
 import types
 from unittest import mock
 
 import testtools
 
-from xloudclient.consistency.errors import Misuse
-from xloudclient.consistency.plan import Kind
+from xloudclient.consistency.errors import Misuse, NotQuiesced
+from xloudclient.consistency.plan import Hook, Kind, Place
 from xloudclient.planning.planner import Planner
 from xloudclient.tests.fakes import world as fakes
 
@@ -32,6 +33,22 @@ class TestPlanner(testtools.TestCase):
         planner = Planner(options, mock.Mock(), cloud, 'p')
         misuse = self.assertRaises(Misuse, planner.plan, {'id': target.id})
         self.assertIn('; db\\x1b is volume-backed', str(misuse))
+
+    def test_what_the_guest_cannot_be_told_is_refused_untouched(self):
+        guest = functools.partial(Hook, '/hook', Place.GUEST)
+        planner = Planner(None, mock.Mock(), mock.Mock(), 'p')
+        planner.way_to = mock.Mock(
+            return_value=mock.Mock(address='a', login_command='ssh a')
+        )
+        self.assertTrue(planner._with_guest(fakes.plan(), {}).guest)
+        for changes in (
+            {'hooks': (guest(pre=('x' * 3001,)),)},
+            {'hooks': (guest(post=('pre', ' ' * 601)),)},
+            {'hooks': (guest(),), 'name': '\u9ed2' * 255},
+            {'hooks': (guest(),), 'snapshot_name': '\ud800'},
+        ):
+            plan = fakes.plan(**changes)
+            self.assertRaises(NotQuiesced, planner._with_guest, plan, {})
 
     def test_only_a_name_that_nova_makes_longer_is_cut_shorter(self):
         cloud = mock.Mock()
