@@ -15,7 +15,7 @@
 # What a freeze that is under way then still freezes, because a disk does not answer, is thawed as soon as it ends.
 # Everything they need is loaded before, and nothing here writes outside the run folder, which must not be frozen itself.
 #
-# What proves the freeze: freezing once more is refused as busy, and the disk has counted no write since.
+# What proves the freeze: freezing once more is refused as busy, and the disk has counted no sector written since.
 #
 # With by=agent it freezes nothing. It is held around the freeze of the guest agent, and `verify`, asked after the thaw,
 # tells whether each file system was seen frozen in between: something that wants to write had to wait. The agent thaws
@@ -296,11 +296,11 @@ settle() {
     done
 }
 
-# Sets COUNT, and flying (Linux, Documentation/block/stat.rst).
+# Sets COUNT, and flying (Linux, Documentation/block/stat.rst). A sync(1) of others counts as a write of no sector.
 count_writes() {
     COUNT='' flying=0
     for counter in $COUNTERS; do
-        read -r _ _ _ _ writes _ _ _ pending _ <"$counter" && COUNT="$COUNT $writes" flying=$((flying + ${pending:-0}))
+        read -r _ _ _ _ _ _ sectors _ pending _ <"$counter" && COUNT="$COUNT $sectors" flying=$((flying + ${pending:-0}))
     done
 }
 
@@ -422,10 +422,10 @@ verify() {
     done
     count_writes
     if [ "$COUNT" != "$WRITES" ]; then
-        REASON="something was written meanwhile: the disks counted$WRITES writes, and now$COUNT"
+        REASON="something was written meanwhile: the disks counted$WRITES sectors, and now$COUNT"
         return 1
     fi
-    HELD="{\"writes\": \"${COUNT# }\"}"
+    HELD="{\"sectors\": \"${COUNT# }\"}"
 }
 
 # All at once: the disk of one may not answer. One that is thawed already is no failure: a guest agent's thaw thaws ours too.

@@ -226,6 +226,13 @@ class TestFsfreeze(MountsTestCase):
         _run('fsfreeze', '-f', self.first)
         self.assert_fails_verify(hook, 'something was written meanwhile')
 
+    def test_a_sync_of_others_writes_nothing(self):
+        hook = self.held()
+        held = hook.verify()
+        _run('sync')
+        self.assertEqual(held, hook.verify())
+        self.assertEqual(0, hook.release())
+
     def test_thawed_already_is_no_failure_but_said(self):
         hook = self.held()
         _run('fsfreeze', '-u', self.first)
