@@ -15,7 +15,11 @@
 # What a freeze that is under way then still freezes, because a disk does not answer, is thawed as soon as it ends.
 # Everything they need is loaded before, and nothing here writes outside the run folder, which must not be frozen itself.
 #
-# What proves the freeze: freezing once more is refused as busy, and the disk has counted no write since.
+# A path may lead elsewhere before the thaw: another mount is over it, a folder above was renamed, or `umount -l` took it
+# away. So in each file system a process stays from the beginning on, its pin, and it is frozen and thawed by the working
+# folder of that. While the pin is there, the file system is busy, and umount(8) refuses.
+#
+# What proves the freeze: freezing once more is refused as busy, and the disk has counted no sector written since.
 #
 # With by=agent it freezes nothing. It is held around the freeze of the guest agent, and `verify`, asked after the thaw,
 # tells whether each file system was seen frozen in between: something that wants to write had to wait. The agent thaws
@@ -26,28 +30,41 @@ mounts='' by=''
 options 'mounts by' "$@"
 
 # Lists of mount points, written as printf's %b reads them (\0040 for a space), so that no name has a blank or a pattern.
-WANTED='' WATCHED='' SKIPPED='' FROZEN='' WRITES='' GUARDED='' SECOND='' IS_GUARDED='' IS_ENDED=''
+# Before one that has a pin is the number of that process: 123/srv/data.
+WANTED='' WATCHED='' SKIPPED='' FROZEN='' WRITES='' PINS='' GUARDED='' SECOND='' IS_GUARDED='' IS_ENDED=''
 UNGUARDED='the process that was to thaw has ended'
 PATTERNS='s/\*/\\0052/g; s/?/\\0077/g; s/\[/\\0133/g'
 
-# Sets NAME to the mount point that $1 is the written form of.
+# Sets NAME to the mount point that $1 is the written form of, and PLACE to what leads there whatever becomes of it.
 unescape() {
-    case $1 in
+    NAME=/${1#*/} PLACE=/proc/${1%%/*}/cwd
+    case $NAME in
     *\\*)
-        NAME=$(printf '%b.' "$1")
+        NAME=$(printf '%b.' "$NAME")
         NAME=${NAME%.}
         ;;
-    *) NAME=$1 ;;
     esac
 }
 
+# Sets SOURCE: the device, or the like, that holds what is at the path $1.
+find_source() {
+    SOURCE=$(findmnt -n -v -r -o SOURCE --target "$1" </dev/null | tail -n 1)
+}
+
+# nap SECONDS: what sleeps is no sign of life.
+nap() {
+    { sleep "$1" 2>/dev/null || sleep 1; } 6>&- 7>&-
+}
+
 examine() {
+    need setsid
     if [ -z "$by" ]; then
-        need fsfreeze findmnt setsid
+        need fsfreeze findmnt
         [ "$(id -u)" = 0 ] || fail "only root can freeze file systems"
     fi
     choose
     [ -n "$WANTED" ] || fail "there is no file system to freeze"
+    pin
     [ -n "$by" ] || refuse_the_run_folder
     describe
     READY="{\"gives\": \"filesystem\", \"data\": [], \"frozen\": [$DESCRIBED], \"still\": [$STILL], \"skipped\": [$SKIPPED]}"
@@ -82,37 +99,37 @@ refuse_frozen() {
         unescape "$mount"
         rm -f "fsfreeze-answer.$$"
         {
-            rmdir "${NAME%/}/.xloudclient-is-it-frozen"
+            rmdir "$PLACE/.xloudclient-is-it-frozen"
             true >"fsfreeze-answer.$$"
-        } </dev/null >/dev/null 2>&1 &
+        } </dev/null >/dev/null 2>&1 5>&- &
         answer_left=20
         until [ -e "fsfreeze-answer.$$" ]; do
             [ "$answer_left" -gt 0 ] || fail "$NAME is frozen already: a freeze that is not ours" 75
             answer_left=$((answer_left - 1))
-            sleep 0.1 2>/dev/null || sleep 1
+            nap 0.1
         done
     done
 }
 
 # look_out: for each file system a process that marks it once it was seen frozen.
 look_out() {
-    true >"fsfreeze-looking.$$"
     look_number=0
     for mount in $WANTED; do
         unescape "$mount"
         look_number=$((look_number + 1))
-        look_at "$NAME" "fsfreeze-seen-$look_number.$$" </dev/null >/dev/null 2>&1 &
+        # In braces: what is closed for a function call, dash keeps open to restore it.
+        { look_at "$PLACE" "fsfreeze-seen-$look_number.$$"; } </dev/null >/dev/null 2>&1 5>&- &
     done
 }
 
-# A freeze may be over within a tenth of a second, in which a busy machine does not start a process. So one asks a great
-# many times.
+# look_at PLACE FILE: makes FILE once the freeze was seen; ends with the pin. A freeze may be over within a tenth of a
+# second, in which a busy machine does not start a process. So one asks a great many times.
 look_at() {
     look_names=.xloudclient-is-it-frozen
     while [ "${#look_names}" -lt 60000 ]; do
         look_names="$look_names $look_names"
     done
-    while [ -e "fsfreeze-looking.$$" ]; do
+    while [ -e "$1" ]; do
         # shellcheck disable=SC2086 # words
         (cd "$1" && exec rmdir $look_names) &
         look_pid=$!
@@ -234,12 +251,41 @@ skip() {
     SKIPPED="$SKIPPED, \"reason\": $JSON}"
 }
 
-refuse_the_run_folder() {
-    here=$(findmnt -n -v -r -o SOURCE --target . </dev/null | tail -n 1)
+# Each pin is in a session of its own: where ours is killed, it is still there for the guard. All end with the last process
+# that has descriptor 5: this one, the guards, and what freezes and thaws.
+pin() {
+    mkfifo "pins.$$" || fail "no named pipe can be made in $PWD"
+    exec 5<>"pins.$$"
     for mount in $WANTED; do
         unescape "$mount"
-        there=$(findmnt -n -v -r -o SOURCE --target "$NAME" </dev/null | tail -n 1)
-        [ "$here" != "$there" ] || fail "$NAME can't be frozen: it holds the folder that this hook runs in, $PWD"
+        setsid sh -c "trap '' HUP INT PIPE TERM; cd \"\$1\" && read -r _" pin "$NAME" <"pins.$$" >/dev/null 2>&1 5>&- &
+        PINS="${PINS:+$PINS }$!$mount"
+    done
+    WANTED=$PINS
+    pin_left=100
+    for mount in $WANTED; do
+        unescape "$mount"
+        until is_in_place; do
+            [ "$pin_left" -gt 0 ] && [ -e "$PLACE" ] || fail "no process could be started that stays in $NAME"
+            pin_left=$((pin_left - 1))
+            nap 0.05
+        done
+    done
+}
+
+# Whether the path still leads to where the pin is.
+is_in_place() {
+    # shellcheck disable=SC3013 # it is in POSIX.1-2024
+    [ "$PLACE" -ef "$NAME" ]
+}
+
+refuse_the_run_folder() {
+    find_source .
+    here=$SOURCE
+    for mount in $WANTED; do
+        unescape "$mount"
+        find_source "$NAME"
+        [ "$here" != "$SOURCE" ] || fail "$NAME can't be frozen: it holds the folder that this hook runs in, $PWD"
     done
 }
 
@@ -249,6 +295,7 @@ describe() {
     find_swaps
     for mount in $WANTED; do
         describe_one
+        is_in_place || fail "$NAME leads elsewhere than a moment ago" 75
     done
     DESCRIBED=$LIST LIST=''
     # These are written to after the agent's thaw.
@@ -264,11 +311,11 @@ describe_one() {
     unescape "$mount"
     where "$NAME"
     LIST="${LIST:+$LIST, }$WHERE"
-    there=$(findmnt -n -v -r -o SOURCE --target "$NAME" </dev/null | tail -n 1)
-    device=$(readlink -f "$there")
+    find_source "$NAME"
+    device=$(readlink -f "$SOURCE")
     counter=/sys/class/block/${device##*/}/stat
     # Swapping to a file is writing that a freeze doesn't stop, and changes nothing that counts.
-    case $SWAPS in *" $there "*) return ;; esac
+    case $SWAPS in *" $SOURCE "*) return ;; esac
     [ ! -r "$counter" ] || COUNTERS="$COUNTERS $counter"
 }
 
@@ -276,7 +323,9 @@ describe_one() {
 find_swaps() {
     SWAPS=' '
     while read -r file type _; do
-        [ "$type" != file ] || SWAPS="$SWAPS$(findmnt -n -v -r -o SOURCE --target "$file" </dev/null | tail -n 1) "
+        [ "$type" = file ] || continue
+        find_source "$file"
+        SWAPS="$SWAPS$SOURCE "
     done 2>/dev/null </proc/swaps
 }
 
@@ -292,29 +341,32 @@ settle() {
         fi
         WRITES=$COUNT
         settle_left=$((settle_left - 1))
-        { sleep 0.1 2>/dev/null || sleep 1; } 6>&- 7>&-
+        nap 0.1
     done
 }
 
-# Sets COUNT, and flying (Linux, Documentation/block/stat.rst).
+# Sets COUNT, and flying (Linux, Documentation/block/stat.rst). A sync(1) of others counts as a write of no sector.
 count_writes() {
     COUNT='' flying=0
     for counter in $COUNTERS; do
-        read -r _ _ _ _ writes _ _ _ pending _ <"$counter" && COUNT="$COUNT $writes" flying=$((flying + ${pending:-0}))
+        read -r _ _ _ _ _ _ sectors _ pending _ <"$counter" && COUNT="$COUNT $sectors" flying=$((flying + ${pending:-0}))
     done
 }
 
 # What both guards run. Their input: `thaw MOUNT` before it is frozen, `keep MOUNT` when that failed, `done` after the thaw.
 # The first one tells the second one all it hears. Descriptor 8 ends with the last process that may be freezing: what was
-# told last. The others may be frozen again by then, by somebody else.
+# told last. The others may be frozen again by then, by somebody else. Where a pin was killed, only the path is left.
 # shellcheck disable=SC2016 # expanded by the other processes
 THAW='set -f
     mounts=" "
     thaw() {
         # At once: the disk of one may not answer.
         for mount; do
-            mount=$(printf "%b." "$mount")
-            fsfreeze --unfreeze "${mount%.}" </dev/null >/dev/null 2>&1 &
+            (
+                place=/proc/${mount%%/*}/cwd
+                [ -e "$place" ] || place=$(printf "%b" "/${mount#*/}.")
+                exec fsfreeze --unfreeze "${place%.}"
+            ) </dev/null >/dev/null 2>&1 &
         done
     }
     while IFS=" " read -r word mount; do
@@ -349,7 +401,7 @@ watch() {
     while [ -e "freezing.$$" ]; do
         [ "$watch_left" -gt 0 ] && [ -z "$IS_ENDED" ] || fail "no process could be started that thaws"
         watch_left=$((watch_left - 1))
-        { sleep 0.05 2>/dev/null || sleep 1; } 6>&- 7>&-
+        nap 0.05
     done
     IS_GUARDED=yes
 }
@@ -366,7 +418,7 @@ freeze() {
     refuse_the_ended
     unescape "$1"
     tell_guard thaw "$1" || fail "$UNGUARDED"
-    freezing "$NAME"
+    freezing
     code=$?
     # One that was ended by a signal may have frozen it before.
     case $code in
@@ -375,7 +427,7 @@ freeze() {
     esac
     [ "$code" != 0 ] || return 0
     refuse_the_ended
-    first_line "fsfreeze-error.$$"
+    why "fsfreeze-error.$$"
     case $LINE in
     *busy*) fail "$NAME is frozen already: a freeze that is not ours" 75 ;;
     *) fail "$NAME can't be frozen: $LINE" ;;
@@ -383,7 +435,13 @@ freeze() {
 }
 
 freezing() {
-    fsfreeze --freeze "$1" </dev/null >/dev/null 2>"fsfreeze-error.$$" 7>&-
+    fsfreeze --freeze "$PLACE" </dev/null >/dev/null 2>"fsfreeze-error.$$" 7>&-
+}
+
+# why FILE: sets LINE to what fsfreeze said there, but for the path.
+why() {
+    first_line "$1"
+    LINE=${LINE##*"$PLACE: "}
 }
 
 was_seen_frozen() {
@@ -407,11 +465,11 @@ verify() {
             REASON=$UNGUARDED
             return 1
         }
-        if freezing "$NAME"; then
+        if freezing; then
             REASON="$NAME was thawed by somebody else"
             return 1
         fi
-        first_line "fsfreeze-error.$$"
+        why "fsfreeze-error.$$"
         case $LINE in
         *busy*) ;;
         *)
@@ -422,24 +480,35 @@ verify() {
     done
     count_writes
     if [ "$COUNT" != "$WRITES" ]; then
-        REASON="something was written meanwhile: the disks counted$WRITES writes, and now$COUNT"
+        REASON="something was written meanwhile: the disks counted$WRITES sectors, and now$COUNT"
         return 1
     fi
-    HELD="{\"writes\": \"${COUNT# }\"}"
+    HELD="{\"sectors\": \"${COUNT# }\"}"
 }
 
-# All at once: the disk of one may not answer. One that is thawed already is no failure: a guest agent's thaw thaws ours too.
 release() {
-    [ -n "$GUARDED" ] || return 0
+    code=0
+    [ -z "$GUARDED" ] || thaw
+    # Who is told that it is over may unmount it.
+    exec 5>&-
+    for mount in $PINS; do
+        wait "${mount%%/*}"
+    done 2>/dev/null
+    PINS=''
+    return "$code"
+}
+
+# Sets code to 1, and REASON, where it failed. All at once: the disk of one may not answer. One that is thawed already is no
+# failure: a guest agent's thaw thaws ours too.
+thaw() {
     GUARDED=''
     # Without the other, each of them waits for ever.
     [ -n "$IS_GUARDED" ] || kill -KILL ${GUARD:+"$GUARD"} ${SECOND:+"$SECOND"} 2>/dev/null
-    code=0
     already='' thaws='' number=0
     for mount in $FROZEN; do
         number=$((number + 1))
         unescape "$mount"
-        fsfreeze --unfreeze "$NAME" </dev/null >/dev/null 2>"fsfreeze-error-$number.$$" 6>&- 7>&- &
+        fsfreeze --unfreeze "$PLACE" </dev/null >/dev/null 2>"fsfreeze-error-$number.$$" 6>&- 7>&- &
         thaws="$thaws $!"
     done
     number=0
@@ -450,7 +519,7 @@ release() {
         shift
         wait "$process" && continue
         unescape "$mount"
-        first_line "fsfreeze-error-$number.$$"
+        why "fsfreeze-error-$number.$$"
         case $LINE in
         *'nvalid argument'*) already="$already $NAME" ;;
         *)
@@ -466,7 +535,6 @@ release() {
     # A shell tells of one that was killed.
     wait "$SECOND" 2>/dev/null
     [ -z "$already" ] || NOTE="had been thawed by somebody else:$already"
-    return "$code"
 }
 
 hold

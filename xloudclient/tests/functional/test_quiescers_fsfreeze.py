@@ -16,6 +16,7 @@ A process that writes to a frozen file system can't be killed. So every test
 thaws what it mounted, whatever happens, before anything else.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -32,6 +33,7 @@ from xloudclient.guest.ssh import SshGuest
 from xloudclient.tests.functional import quiescer_hook
 
 _STAND_IN = """#!/bin/sh
+set -- "$1" "$(readlink "$2")"
 case $1 in
 --freeze)
     echo "freeze $2" >>{log}
@@ -45,6 +47,12 @@ case $1 in
     echo "thaw $2" >>{log}
     ;;
 esac
+"""
+
+
+#: What setsid(1) does first, where it does not start a pin.
+_BUT_FOR_PINS = """case " $* " in *" pin "*) ;; *) {} ;; esac
+exec /usr/bin/setsid "$@"
 """
 
 
@@ -104,10 +112,17 @@ class MountsTestCase(FsfreezeTestCase):
         mounted = _run('mount', '-o', 'loop', image, place)
         if mounted.returncode:
             self.skipTest(f'nothing can be mounted here: {mounted.stderr}')
-        self.addCleanup(_run, 'umount', place)
+        self.clean_up(place)
+        return place
+
+    def clean_up(self, place):
+        """Have it thawed and unmounted, once what was killed has ended."""
+        self.addCleanup(
+            quiescer_hook.wait_for,
+            lambda: 'busy' not in _run('umount', place).stderr,
+        )
         self.addCleanup(_run, 'fsfreeze', '-u', place)
         self.places.append(place)
-        return place
 
     def held(self, **rest):
         hook = self.hook(self.option, **rest)
@@ -185,13 +200,7 @@ class TestFsfreeze(MountsTestCase):
     def test_killing_the_guard_thaws(self):
         hook = self.held()
         writers = self.blocked_writes()
-        guards = [
-            one
-            for one in quiescer_processes(hook)
-            if os.getsid(one) != hook.process.pid
-        ]
-        self.assertEqual(1, len(guards))
-        os.kill(guards[0], 9)
+        os.kill(first_guard(hook), 9)
         self.assert_writes(writers)
         self.assert_fails_verify(hook, 'the process that was to thaw')
 
@@ -226,6 +235,13 @@ class TestFsfreeze(MountsTestCase):
         _run('fsfreeze', '-f', self.first)
         self.assert_fails_verify(hook, 'something was written meanwhile')
 
+    def test_a_sync_of_others_writes_nothing(self):
+        hook = self.held()
+        held = hook.verify()
+        _run('sync')
+        self.assertEqual(held, hook.verify())
+        self.assertEqual(0, hook.release())
+
     def test_thawed_already_is_no_failure_but_said(self):
         hook = self.held()
         _run('fsfreeze', '-u', self.first)
@@ -253,6 +269,233 @@ class TestFsfreeze(MountsTestCase):
         self.assert_refused(hook, 1, 'there is no file system mounted at')
 
 
+class TestLostPath(MountsTestCase):
+    """The path leads elsewhere before the thaw.
+
+    What is frozen is mounted at a second place, too, where a test sees it.
+    """
+
+    def setUp(self):
+        super().setUp()
+        self.parent = os.path.join(self.folder, 'parent')
+        os.mkdir(self.parent)
+        self.lost = self.mounted('ext4', 'parent/lost', '16M')
+        self.seen = self.seen_at(self.lost, 'seen')
+        self.option = f'mounts={self.lost}'
+
+    def seen_at(self, place, name):
+        other = os.path.join(self.folder, name)
+        os.mkdir(other)
+        bound = _run('mount', '--bind', place, other)
+        self.assertEqual(0, bound.returncode, bound.stderr)
+        self.clean_up(other)
+        return other
+
+    @contextlib.contextmanager
+    def renamed(self):
+        os.rename(self.parent, self.parent + ' before')
+        os.makedirs(self.lost)
+        try:
+            yield
+        finally:
+            shutil.rmtree(self.parent)
+            os.rename(self.parent + ' before', self.parent)
+
+    @contextlib.contextmanager
+    def mounted_over(self):
+        """The second one is, which is not frozen."""
+        _run('mount', '--bind', self.second, self.lost)
+        try:
+            yield
+        finally:
+            _run('umount', self.lost)
+
+    @contextlib.contextmanager
+    def detached(self):
+        """Mounted here no more, though it is busy."""
+        _run('umount', '-l', self.lost)
+        try:
+            yield
+        finally:
+            _run('mount', '--bind', self.seen, self.lost)
+
+    def kill_the_pin(self):
+        [pin] = working_in(self.lost)
+        os.kill(pin, 9)
+        self.wait_for_none_in(self.lost)
+
+    def wait_for_none_in(self, folder):
+        self.assertTrue(quiescer_hook.wait_for(lambda: not working_in(folder)))
+
+    def assert_busy(self):
+        refused = _run('umount', self.lost)
+        self.assertIn('busy', refused.stderr)
+
+    def assert_free(self):
+        """Nothing of ours keeps it from being unmounted."""
+        self.assertEqual('', _run('umount', self.lost).stderr)
+        _run('mount', '--bind', self.seen, self.lost)
+
+    def blocked_write(self):
+        writer = self.write(self.seen)
+        time.sleep(0.2)
+        self.assertIsNone(writer.poll(), 'it could write when frozen')
+        return writer
+
+    def test_it_can_not_be_unmounted_before_the_end(self):
+        for shell in quiescer_hook.SHELLS:
+            with self.subTest(shell=shell):
+                hook = self.held(shell=shell)
+                self.assert_busy()
+                hook.verify()
+                hook.release()
+                self.assert_free()
+                self.assertFalse(self.is_frozen(self.seen))
+
+                hook = self.held(shell=shell)
+                os.killpg(hook.process.pid, 9)
+                self.wait_for_none_in(self.lost)
+                self.assert_free()
+                self.assertFalse(self.is_frozen(self.seen))
+
+    def test_a_refusal_and_a_check_leave_it_free(self):
+        hook = self.hook(self.option, verb='check')
+        self.assertEqual(0, hook.end())
+        self.assert_free()
+        _run('fsfreeze', '-f', self.seen)
+        hook = self.hook(self.option)
+        self.assert_refused(hook, 75, f'{self.lost} is frozen already')
+        self.assert_free()
+        self.assertTrue(self.is_frozen(self.seen))
+
+    def test_it_is_verified_and_thawed_wherever_it_is(self):
+        def release(hook):
+            self.assertEqual(0, hook.release(), hook.errors())
+            self.assertEqual('released', hook.line())
+            self.assertEqual('', hook.errors())
+
+        def kill_the_first_guard_too(hook):
+            os.kill(first_guard(hook), 9)
+            hook.kill()
+
+        def kill_the_session(hook):
+            os.killpg(hook.process.pid, 9)
+
+        def kill(hook):
+            hook.kill()
+
+        for shell in quiescer_hook.SHELLS:
+            for move in (self.renamed, self.mounted_over, self.detached):
+                for end in (
+                    release,
+                    kill,
+                    kill_the_first_guard_too,
+                    kill_the_session,
+                ):
+                    with self.subTest(
+                        shell=shell, move=move.__name__, end=end.__name__
+                    ):
+                        hook = self.held(shell=shell)
+                        with move():
+                            writer = self.blocked_write()
+                            hook.verify()
+                            end(hook)
+                            self.assert_writes([writer])
+
+    def test_verify_does_not_mistake_what_is_around_it(self):
+        """Which is frozen, too, and would be busy when frozen once more."""
+        self.parent = os.path.join(self.second, 'parent')
+        inner = os.path.join(self.parent, 'inner')
+        os.makedirs(inner)
+        _run('mount', '--bind', self.seen, inner)
+        self.addCleanup(_run, 'umount', inner)
+        self.option = f'mounts={self.second}:{inner}'
+        for shell in quiescer_hook.SHELLS:
+            with self.subTest(shell=shell):
+                hook = self.held(shell=shell)
+                _run('umount', '-l', inner)
+                writers = [self.write(self.second), self.write(self.seen)]
+                hook.verify()
+                _run('fsfreeze', '-u', self.seen)
+                self.assert_fails_verify(hook, 'was thawed by somebody else')
+                self.assert_writes(writers)
+                _run('mount', '--bind', self.seen, inner)
+
+    def test_what_is_frozen_is_what_was_described(self):
+        self.addCleanup(_run, 'umount', self.lost)
+        once = f'mkdir {self.folder}/once 2>/dev/null'
+        mount = f'mount --bind {self.second} {self.lost}'
+        path = self.tools(lsblk=f'{once} && {mount}; exec /usr/bin/lsblk "$@"')
+        hook = self.hook(self.option, PATH=path)
+        self.assert_refused(hook, 75, 'leads elsewhere than a moment ago')
+
+    def test_there_may_be_more_than_a_shell_has_descriptors(self):
+        for number in range(10):
+            self.mounted('ext4', str(number), '1M')
+        self.option = 'mounts=' + ':'.join(
+            place for place in self.places if place != self.seen
+        )
+        for shell in quiescer_hook.SHELLS:
+            with self.subTest(shell=shell):
+                hook = self.held(shell=shell)
+                self.assertEqual(13, len(self.ready['frozen']))
+                writers = list(map(self.write, self.places))
+                time.sleep(0.2)
+                self.assertEqual({None}, {one.poll() for one in writers})
+                hook.verify()
+                hook.kill()
+                self.assert_writes(writers)
+
+    def test_thawed_by_somebody_else_is_still_no_failure(self):
+        hook = self.held()
+        with self.renamed():
+            _run('fsfreeze', '-u', self.seen)
+            self.assertEqual(0, hook.release())
+            self.assertEqual('released', hook.line())
+            said = f'thawed by somebody else: {self.lost}'
+            self.assertIn(said, hook.errors())
+
+    def test_without_a_pin_it_is_thawed_by_its_path(self):
+        for shell in quiescer_hook.SHELLS:
+            for end in ('kill', 'release'):
+                with self.subTest(shell=shell, end=end):
+                    hook = self.held(shell=shell)
+                    writer = self.blocked_write()
+                    self.kill_the_pin()
+                    hook.kill() if end == 'kill' else hook.release()
+                    self.assert_writes([writer])
+                    # the pin would have told whether that is right
+                    if end == 'release':
+                        self.assertEqual(6, hook.end())
+
+    def test_what_the_agent_freezes_is_not_mistaken_either(self):
+        hook = self.held_by_agent()
+        self.assert_busy()
+        with self.mounted_over():
+            self.freeze_for_a_moment(self.second)
+            self.assert_fails_verify(hook, 'was not seen to freeze')
+        hook = self.held_by_agent()
+        with self.renamed():
+            self.freeze_for_a_moment(self.seen)
+            hook.verify()
+            self.assertEqual(0, hook.release())
+        hook = self.held_by_agent()
+        hook.kill()
+        self.wait_for_none_in(hook.folder)
+        self.wait_for_none_in(self.lost)
+        self.assert_free()
+
+    def held_by_agent(self):
+        hook = self.hook('by=agent', self.option)
+        hook.ready()
+        return hook
+
+    def freeze_for_a_moment(self, place):
+        _run('fsfreeze', '-f', place)
+        time.sleep(0.5)
+        _run('fsfreeze', '-u', place)
+
+
 class TestSlowDisk(MountsTestCase):
     """The second one's disk does not answer: it is itself on a frozen one."""
 
@@ -277,12 +520,12 @@ class TestSlowDisk(MountsTestCase):
 
     def waiting(self, hook, verb):
         """Give the processes that freeze or thaw it."""
-        words = f'{verb}\0{self.slow}\0'.encode()
-        return [
-            one
-            for one in quiescer_processes(hook)
-            if _command_line(one).endswith(words)
-        ]
+
+        def is_one(pid):
+            words = os.fsdecode(_command_line(pid)).split('\0')
+            return verb in words and os.path.realpath(words[2]) == self.slow
+
+        return list(filter(is_one, quiescer_processes(hook)))
 
     def is_stuck(self, hook):
         """Whether one of them is in the kernel, where nothing ends it."""
@@ -350,12 +593,7 @@ class TestSlowDisk(MountsTestCase):
 
     def test_nothing_is_ready_without_a_guard(self):
         hook = self.freezing()
-        [guard] = [
-            one
-            for one in quiescer_processes(hook)
-            if os.getsid(one) != hook.process.pid
-        ]
-        os.kill(guard, 9)
+        os.kill(first_guard(hook), 9)
         self.answer()
         self.assertEqual('', hook.line())
         self.assertEqual(1, hook.end())
@@ -380,7 +618,7 @@ class TestGuards(MountsTestCase):
     """What they do when they start late or not at all."""
 
     def test_it_waits_for_a_guard_that_starts_late(self):
-        path = self.tools(setsid='sleep 1; exec /usr/bin/setsid "$@"')
+        path = self.tools(setsid=_BUT_FOR_PINS.format('sleep 1'))
         hook = self.hook(self.option, PATH=path)
         self.assertTrue(
             quiescer_hook.wait_for(
@@ -394,9 +632,15 @@ class TestGuards(MountsTestCase):
         self.assert_nothing_left(hook)
 
     def test_nothing_is_frozen_without_one(self):
-        hook = self.hook(self.option, PATH=self.tools(setsid='exit 1'))
-        self.assert_refused(hook, 1, 'no process could be started that thaws')
-        self.assert_nothing_left(hook)
+        for setsid, sentence in (
+            (_BUT_FOR_PINS.format('exit 1'), 'that thaws'),
+            ('exit 1', f'that stays in {self.second}'),
+        ):
+            path = self.tools(setsid=setsid)
+            hook = self.hook(self.option, PATH=path)
+            sentence = f'no process could be started {sentence}'
+            self.assert_refused(hook, 1, sentence)
+            self.assert_nothing_left(hook)
 
     def test_a_mount_point_that_ends_in_a_newline(self):
         self.mounted('ext4', 'end\n', '16M')
@@ -404,7 +648,8 @@ class TestGuards(MountsTestCase):
             findmnt='case "$*" in *TARGET,*) /usr/bin/findmnt "$@" | '
             f'grep -F {self.folder}/ ;; *) exec /usr/bin/findmnt "$@" ;; esac',
             # nothing else of this machine, whatever goes wrong
-            fsfreeze=f'case $2 in {self.folder}/* | "") ;; *) exit 9 ;; esac\n'
+            fsfreeze='case $(readlink "$2") in '
+            f'{self.folder}/* | "") ;; *) exit 9 ;; esac\n'
             f'exec {shutil.which("fsfreeze", path=quiescer_hook.SEARCH_PATH)}'
             ' "$@"',
         )
@@ -496,14 +741,28 @@ class TestFsfreezeEverything(FsfreezeTestCase):
 
 def quiescer_processes(hook):
     """Give the process IDs at work in a hook's run folder, but its own."""
+    return [one for one in working_in(hook.folder) if one != hook.process.pid]
+
+
+def working_in(folder):
     found = []
     for name in os.listdir('/proc'):
         try:
-            if os.readlink(f'/proc/{name}/cwd') == hook.folder:
+            if os.readlink(f'/proc/{name}/cwd') == folder:
                 found.append(int(name))
         except (OSError, ValueError):
             continue
-    return [one for one in found if one != hook.process.pid]
+    return found
+
+
+def first_guard(hook):
+    """Give the process that thaws when the hook's session is killed."""
+    [guard] = [
+        one
+        for one in quiescer_processes(hook)
+        if os.getsid(one) != hook.process.pid
+    ]
+    return guard
 
 
 class TestSupervisedFreeze(MountsTestCase):

@@ -46,7 +46,7 @@ n part 2 {"gives": "application", "position": "b:1"}
 n ready 2
 n note held 10.40
 n note thaw 10.50
-n part 1 {"writes": ""}
+n part 1 {"sectors": ""}
 n held 1
 n part 2 {"position": "b:1"}
 n held 2
