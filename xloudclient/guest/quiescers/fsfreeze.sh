@@ -123,7 +123,7 @@ look_out() {
 }
 
 # look_at PLACE FILE: makes FILE once the freeze was seen; ends with the pin. A freeze may be over within a tenth of a
-# second, in which a busy machine does not start a process. So one asks a great many times.
+# second, in which a busy machine does not start a process. So one asks a great many times, and is watched without a pause.
 look_at() {
     look_names=.xloudclient-is-it-frozen
     while [ "${#look_names}" -lt 60000 ]; do
@@ -139,7 +139,6 @@ look_at() {
                 wait "$look_pid"
                 return
             fi
-            sleep 0.01 || sleep 1
         done
         wait "$look_pid"
     done
@@ -156,7 +155,7 @@ waits_for_a_thaw() {
     *) return 1 ;;
     esac
     look_before=$look_place
-    sleep 0.01 && is_waiting && find_place && [ "$look_place" = "$look_before" ]
+    sleep 0.01 && ! is_over && is_waiting && find_place && [ "$look_place" = "$look_before" ]
 }
 
 # Sets look_place: where in the kernel it waits (proc(5), wchan).
@@ -166,18 +165,17 @@ find_place() {
     true
 }
 
-# Whether it has ended: nobody has waited for it yet.
+# Whether it has ended: nobody has waited for it yet. Sets look_state (proc(5), state).
 is_over() {
     look_state=''
     read -r look_state 2>/dev/null <"/proc/$look_pid/stat"
-    case ${look_state##*) } in Z* | '') ;; *) return 1 ;; esac
+    look_state=${look_state##*) }
+    case $look_state in Z* | '') ;; *) return 1 ;; esac
 }
 
-# Whether it sleeps in the kernel (proc(5), state): one that only had no turn yet is running.
+# Whether it slept in the kernel then: one that only had no turn yet is running.
 is_waiting() {
-    look_state=''
-    read -r look_state 2>/dev/null <"/proc/$look_pid/stat" || return
-    case ${look_state##*) } in [DS]*) ;; *) return 1 ;; esac
+    case $look_state in [DS]*) ;; *) return 1 ;; esac
 }
 
 # Prints a line for each mounted file system: its mount point, source, type and options.
