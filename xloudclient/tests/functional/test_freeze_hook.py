@@ -13,10 +13,7 @@
 
 """The freeze hook in a guest that Nova freezes, with a real database.
 
-The guests have no file systems of their own that could be frozen, and their
-accounts are no root's. So the hook is installed below their home, and what a
-guest agent does around it is done by a script; a write to a file system that
-is "frozen" waits, as ``rmdir`` of that guest does.
+How a guest is frozen that has no file systems: agent_guest.py.
 """
 
 import json
@@ -25,28 +22,9 @@ import time
 import fixtures
 
 from xloudclient.guest import freeze_hook
-from xloudclient.tests.functional import base
+from xloudclient.tests.functional import agent_guest, base
 from xloudclient.tests.functional.writer import Writer
 
-#: guest-fsfreeze-freeze and -thaw of qga/commands-posix.c.
-AGENT = """#!/bin/sh
-# a hook that fails keeps the agent from freezing
-[ "$1" = thaw ] || {hook} freeze || exit 1
-if [ "$1" = freeze ] && [ ! -e {home}/unable ]; then
-    touch {home}/frozen
-    exit 0
-fi
-rm -f {home}/frozen
-{hook} thaw
-[ "$1" = thaw ]
-"""
-#: A write to a frozen file system waits. Where in the kernel it does, which is
-#: not where a freeze would have it wait, is hidden of a program that its user
-#: can't read (proc(5), wchan).
-RMDIR = """#!{shell}
-while [ -e {home}/frozen ]; do sleep 0.1; done
-exec /bin/rmdir "$@"
-"""
 #: A holding hook that fails, and writes more than is told of all together.
 TALKATIVE = """#!/bin/sh
 yes 'and on and on and on' | head -n 4000 >&2
@@ -83,56 +61,24 @@ exit 6
 class FreezeHookTestCase(base.FunctionalTestCase):
     def setUp(self):
         super().setUp()
-        image = self.place.image(hw_qemu_guest_agent='yes')
+        image = self.place.image(**agent_guest.PROPERTIES)
         self.server = self.place.server(name='db', image=image)
         self.guest = self.cloud.guest(self.server)
-        self.root = str(self.guest.home)
+        self.agent = agent_guest.AgentGuest(self.guest)
+        self.root, self.hook = self.agent.root, self.agent.hook
         self.useFixture(
             fixtures.MonkeyPatch(
                 'xloudclient.guest.freeze_hook.ROOT', self.root
             )
         )
-        self.hook = self.root + freeze_hook.PLACE + '/hook'
-        self.guest.run(
-            'sh', '-c', 'cp /bin/sh unseen && chmod 111 unseen', check=True
-        )
-        self.rmdir_by(f'{self.root}/unseen')
-        # else it would be root's
-        self.guest.run('mkdir', '-p', 'etc/qemu', 'usr/local/lib', check=True)
-        agent = AGENT.format(home=self.root, hook=self.hook)
-        self.guest.set_freeze_hook(agent)
         self.guest.start_mariadb()
         self.addCleanup(self.guest.stop_mariadb)
-        self.start_agent()
-
-    def script_in_guest(self, name, text):
-        self.guest.run(
-            'sh', '-c', f'cat >"{name}"; chmod 755 "{name}"', input=text,
-            check=True,
-        )  # fmt: skip
-
-    def rmdir_by(self, shell):
-        text = RMDIR.format(home=self.root, shell=shell)
-        self.script_in_guest('bin/rmdir', text)
+        self.agent.prepare()
+        self.addCleanup(self.agent.stop_agent)
 
     @property
     def configuration(self):
         return f'{self.root}/etc/qemu/qemu-ga.conf'
-
-    def start_agent(self):
-        """The real one, which nobody asks to freeze anything."""
-        self.guest.run(
-            'sh', '-c',
-            'qemu-ga -d -m unix-listen -p "$HOME/qga" -t "$HOME" '
-            '-f "$HOME/qga.pid"', check=True,
-        )  # fmt: skip
-        self.addCleanup(self.stop_agent)
-
-    def stop_agent(self):
-        self.guest.run(
-            'sh', '-c', 'kill "$(cat qga.pid)"; while [ -e qga.pid ]; do '
-            'sleep 0.05; done',
-        )  # fmt: skip
 
     def manage(self, verb, *words, expect=0):
         result = self.openstack(
@@ -145,8 +91,7 @@ class FreezeHookTestCase(base.FunctionalTestCase):
 
     def install(self, *words):
         self.manage('install', *words)
-        self.stop_agent()
-        self.start_agent()
+        self.agent.restart_agent()
 
     def consistent(self, *words, expect=0):
         return self.snapshot(
@@ -227,8 +172,7 @@ class TestFreezeHook(FreezeHookTestCase):
         self.assertIn('systemctl restart', self.last.stderr)
         self.by_hand('freeze')
         self.by_hand('thaw')
-        self.stop_agent()
-        self.start_agent()
+        self.agent.restart_agent()
         self.assertIsNone(self.manage('remove')['Agent'])
         self.assertEqual(before, self.files())
         self.manage('remove')
@@ -250,11 +194,11 @@ class TestFreezeHook(FreezeHookTestCase):
         self.assertIn('was not seen to freeze /', row['Reason'])
         self.guest.run('rm', 'unable', check=True)
         # it waits for something else, as for a slow disk
-        self.rmdir_by('/bin/sh')
+        self.agent.write_rmdir('/bin/sh')
         row = self.consistent(*agent, expect=5)
         self.assertEqual('crash', row['Consistency'])
         self.assertIn('was not seen to freeze /', row['Reason'])
-        self.rmdir_by(f'{self.root}/unseen')
+        self.agent.write_rmdir(f'{self.root}/unseen')
         self.guest.stop_mariadb()
         row = self.consistent(*agent, expect=5)
         self.assertEqual('crash', row['Consistency'])
@@ -387,7 +331,7 @@ class TestFreezeHook(FreezeHookTestCase):
         self.assertIn('hook remove', self.last.stderr)
         self.guest.run('chmod', '755', folder, check=True)
         # the files are in their place then, and the agent is not told of them
-        self.script_in_guest('bin/tail', '#!/bin/sh\nexec sleep 60\n')
+        self.agent.write_script('bin/tail', '#!/bin/sh\nexec sleep 60\n')
         with fixtures.MonkeyPatch(
             'xloudclient.planning.freeze_hooks.SETUP_SECONDS', 1.0
         ):
@@ -396,14 +340,12 @@ class TestFreezeHook(FreezeHookTestCase):
         self.assertIn('hook remove', self.last.stderr)
         self.guest.run('rm', 'bin/tail', check=True)
         self.assertEqual('stale', self.manage('install')['Agent'])
-        self.stop_agent()
-        self.start_agent()
+        self.agent.restart_agent()
         self.assertEqual('', self.manage('list')['Reason'])
         self.cloud.connection().image.delete_image(self.server.image.id)
         self.assertIn("can't see the image", self.manage('list')['Reason'])
         self.manage('remove')
-        self.stop_agent()
-        self.start_agent()
+        self.agent.restart_agent()
         self.manage('remove')
         self.assertEqual(before, self.files())
 
@@ -417,10 +359,10 @@ class TestFreezeHook(FreezeHookTestCase):
         self.guest.run('rmdir', place, check=True)
 
     def test_a_hook_that_is_ended_is_a_release(self):
-        self.script_in_guest(
+        self.agent.write_script(
             'own', PREVIOUS.format(home=self.root, hook=self.hook)
         )
-        self.script_in_guest(
+        self.agent.write_script(
             'etc/qemu/qemu-ga.conf',
             f'[general]\nfsfreeze-hook={self.root}/own\n',
         )
@@ -488,13 +430,13 @@ class TestFreezeHook(FreezeHookTestCase):
 
     def test_a_hook_that_was_there_is_called_and_comes_back(self):
         own = f'{self.root}/own'
-        self.script_in_guest(
+        self.agent.write_script(
             'own', PREVIOUS.format(home=self.root, hook=self.hook)
         )
         configuration = (
             f'# mine\n[general]\nverbose=false\nfsfreeze-hook={own}\n'
         )
-        self.script_in_guest('etc/qemu/qemu-ga.conf', configuration)
+        self.agent.write_script('etc/qemu/qemu-ga.conf', configuration)
         before = self.files()
         words = ('--quiesce', 'none', '--max-freeze', '3')
         self.manage('install', *words)
