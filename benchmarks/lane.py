@@ -18,6 +18,7 @@ import pathlib
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from benchmarks import measure
@@ -27,7 +28,7 @@ from xloudclient.tests.functional.writer import Writer
 
 OURS, HOLD, RECIPE = WAYS = ('ours', 'hold until active', 'recipe')
 SCRIPTS = pathlib.Path(__file__).parent / 'scripts'
-#: A row that is acknowledged is known of this much later (seconds).
+#: A row is known of so much later than it was committed, at most (seconds).
 SLACK_SECONDS = 0.05
 #: After the capture, until the next snapshot may begin.
 RELEASE_SECONDS = 1.0
@@ -85,9 +86,8 @@ class Lane:
             'capture': capture,
             'upload': upload,
             'blocked': blocked_until - blocked_from,
-            'is_consistent': (
-                blocked_from < captured.details['monotonic_begin']
-                and captured.monotonic < blocked_until + SLACK_SECONDS
+            'is_consistent': is_consistent(
+                blocked_from, captured, writer.acknowledged
             ),
             'cloud': self._cloud_seconds(since, captured.details['image']),
             'claimed': _class(stdout) if self.way == OURS else None,
@@ -130,6 +130,21 @@ class Lane:
             if one.method == 'PUT' and one.path.endswith(f'{image_id}/file')
         ]
         return upload.time - asked.time
+
+
+def is_consistent(
+    locked: float, captured: Any, acknowledged: Sequence[float]
+) -> bool:
+    """Whether no row was committed between the lock and the capture.
+
+    :param locked: when the lock was there, on the monotonic clock
+    :param captured: the event
+    :param acknowledged: when each row was known to be committed
+    """
+    return locked < captured.details['monotonic_begin'] and not any(
+        locked < one < captured.monotonic + SLACK_SECONDS
+        for one in acknowledged
+    )
 
 
 def _class(stdout: str) -> str:

@@ -18,9 +18,10 @@ from xml.etree import ElementTree
 
 import testtools
 
-from benchmarks import catalog, holding, page, picture
+from benchmarks import catalog, holding, lane, page, picture
 from benchmarks.programs import PROGRAMS
 from benchmarks.report import Chart, Goal
+from xloudclient.tests.cloud.control import Event
 
 PAGES = pathlib.Path(page.__file__).parents[1] / 'doc' / 'source' / 'user'
 
@@ -71,6 +72,23 @@ class TestPage(testtools.TestCase):
         goal = Goal('a goal', 'a number', False, 'Because.')
         text = ''.join(page.missed_of([goal, *report.goals]))
         self.assertIn('Missed: a goal.\n\nBecause.\n', text)
+
+
+class TestBlocked(testtools.TestCase):
+    def is_consistent(self, locked, *acknowledged):
+        """Of a disk that was copied from 10.0 to 10.1."""
+        details = {'monotonic_begin': 10.0}
+        captured = Event(0.0, 10.1, 'id', 'captured', details)
+        return lane.is_consistent(locked, captured, acknowledged)
+
+    def test_no_row_is_between_the_lock_and_the_capture(self):
+        self.assertTrue(self.is_consistent(9.0, 8.0, 9.0, 10.2))
+        # one was committed, or may have been
+        for moment in (9.1, 9.9, 10.05, 10.12):
+            self.assertFalse(self.is_consistent(9.0, 8.0, moment, 10.2))
+        # the lock came too late, or not at all
+        for locked in (10.0, 11.0, float('inf')):
+            self.assertFalse(self.is_consistent(locked, 8.0, 12.0))
 
 
 class TestCatalog(testtools.TestCase):
