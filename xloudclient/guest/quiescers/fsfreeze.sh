@@ -120,7 +120,7 @@ look_out() {
         # In braces: what is closed for a function call, dash keeps open to restore it.
         { look_at "$PLACE" "fsfreeze-seen-$look_number.$$"; } </dev/null >/dev/null 2>&1 5>&- &
         # It never rests, and those that are locked meanwhile come first; but not so far that it is not there in time.
-        renice -n 5 -p "$!" </dev/null >/dev/null 2>&1 5>&-
+        renice -n 5 -p "$!" >/dev/null 2>&1 5>&-
     done
 }
 
