@@ -4,8 +4,9 @@
 # The freeze hook of a guest: the guest agent runs it with `freeze` before it freezes the file systems, and with `thaw`
 # after it thawed them. It holds what a run over ssh would hold, by the same supervisor and the same holding hooks, which
 # were put beside it. What they say is the record that a client judges later; nothing here decides what was proven.
-# Holders of ours are all started at the same time, and examine and prepare while nothing is held. Then each in its turn is
-# told to hold, or started where it is a user's own, once the one before it is ready.
+# Holders of ours are all started at the same time, and examine and prepare while nothing is held. Then the watch is told to
+# begin, and after it all that only wait for that are told to hold, at once. One that is a user's own is started once those
+# before it are ready; those after it wait for it.
 #
 # Beside it      settings     lines of `name value`, see below
 #                supervisor   the text of supervisor.sh
@@ -113,7 +114,7 @@ call_previous() {
     code=0
     [ -x "$previous" ] || return 0
     # shellcheck disable=SC2154 # the supervisor's parts set it
-    XLOUD_FREEZE_HOOK=called $setsid "$previous" "$1" </dev/null >/dev/null 2>&1 &
+    XLOUD_FREEZE_HOOK=called $setsid "$previous" "$1" </dev/null >/dev/null 2>&1 4<&- &
     called=$!
     # shellcheck disable=SC2016 # expanded by the other process
     $setsid sh -c 'sleep "$2"
@@ -143,7 +144,7 @@ put() {
 } 2>/dev/null
 
 name_files() {
-    record=$folder/record.$number input=$folder/input.$number
+    record=$folder/record.$number input=$folder/input.$number said='' begun=''
 }
 
 note() {
@@ -158,7 +159,7 @@ hold_all() {
         start agent || return 1
     elif ! start main; then
         [ "$HEARD" = busy ] || return 1
-        last=1 is_watching=yes
+        last=1 is_watching=yes said=''
         true >"$record"
         note freeze
         note watching
@@ -184,12 +185,9 @@ prepare_all() {
 
 hold_in_turn() {
     tell "cap $cap" || return 1
-    holder=1
+    holder=1 told=0
     while [ "$holder" -le "$last" ]; do
-        case " $ahead " in
-        *" $holder "*) tell "go $holder" ;;
-        *) deliver "$holder" ;;
-        esac
+        [ "$holder" -le "$told" ] || begin_holding
         await ready
         end_delivery
         [ "$HEARD" = "ready $holder" ] || return 1
@@ -197,6 +195,24 @@ hold_in_turn() {
         [ "$holder" != 1 ] || note lock
         holder=$((holder + 1))
     done
+}
+
+# begin_holding: has the holder hold, and with it those after it that need only be told; but the watch alone, which is no lock.
+begin_holding() {
+    told=$holder
+    if ! is_ahead "$told"; then
+        deliver "$told"
+        return
+    fi
+    tell "go $told"
+    while [ "$holder" != 1 ] && is_ahead $((told + 1)); do
+        told=$((told + 1))
+        tell "go $told"
+    done
+}
+
+is_ahead() {
+    case " $ahead " in *" $1 "*) [ "$1" -le "$last" ] ;; *) return 1 ;; esac
 }
 
 # await WORD: returns 0 once the holder has said it.
@@ -250,7 +266,7 @@ start() {
     t=$(cat "$place/supervisor") || return 1
     # shellcheck disable=SC2016 # expanded by the other process
     t=$t $setsid sh -c 'eval "$t"' xloud-supervisor "$1" "$nonce" "$lease" "$grace" no sh \
-        <>"$input" >>"$record" 2>/dev/null &
+        <>"$input" >>"$record" 2>/dev/null 4<&- &
     hear 10 open busy failed && [ "$HEARD" = open ] || return 1
     # shellcheck disable=SC2016 # expanded by the other process
     $setsid sh -c 'is_ours() {
@@ -269,7 +285,7 @@ start() {
             sleep 5
             left=$((left - 5))
         done' xloud-beats "$((cap + 2 * patience * last))" "$nonce" "$input" $$ "$record" "$folder/thawing" \
-        "$place/hook" </dev/null >/dev/null 2>&1 &
+        "$place/hook" </dev/null >/dev/null 2>&1 4<&- &
 }
 
 # tell WORDS: fails if nobody was started that could hear them.
@@ -277,31 +293,35 @@ tell() {
     [ -p "$input" ] && printf '%s %s\n' "$nonce" "$1" 1<>"$input"
 }
 
-# hear SECONDS WORDS...: waits until the supervisor said one of these; sets HEARD.
+# hear SECONDS WORDS...: waits until the supervisor said one of these, in this record; sets HEARD.
 hear() {
     read -r deadline _ </proc/uptime
-    deadline=$((${deadline%.*} + $1)) HEARD='' begun=''
+    deadline=$((${deadline%.*} + $1)) HEARD=''
     shift
-    command exec 4<"$record" || return 1
-    until listen "$@"; do
+    [ -n "$said" ] || command exec 4<"$record" || return 1
+    : "${said:=$newline}"
+    while :; do
+        listen
+        for word; do
+            case $said in *"$newline$word$newline"* | *"$newline$word "*) HEARD=$word; return 0 ;; esac
+        done
         read -r uptime _ </proc/uptime
-        [ "${uptime%.*}" -lt "$deadline" ] || break
-        sleep 0.02 2>/dev/null || sleep 1
+        [ "${uptime%.*}" -lt "$deadline" ] || return 1
+        sleep 0.02 2>/dev/null 4<&- || sleep 1
     done
-    exec 4<&-
-    [ -n "$HEARD" ]
 }
 
-# listen WORDS...: reads on from where it was, for each look at the whole would take longer. A line may not be ended yet.
+# listen: reads on from where it was, for each look at the whole takes longer; keeps in `said` what may be waited for. A line
+# may not be ended yet.
 listen() {
     while IFS= read -r line <&4; do
         line=$begun$line begun=''
-        for word; do
-            case $line in "$nonce $word" | "$nonce $word "*) HEARD=$word; return 0 ;; esac
-        done
+        case $line in
+        "$nonce "part* | "$nonce "line* | "$nonce "text*) ;;
+        "$nonce "*) said=$said${line#"$nonce "}$newline ;;
+        esac
     done
     begun=$begun$line
-    return 1
 }
 
 close_freeze() {

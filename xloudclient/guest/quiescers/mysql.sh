@@ -420,11 +420,12 @@ flush_log() {
     # As it is now: it may have been changed since the server was asked first.
     log_numbers || fail "the lock was had and lost: $REASON"
     [ "$innodb_flush_log_at_trx_commit" = 0 ] || return 0
-    lsn_at_lock=$lsn flush_until=$(($(date +%s) + innodb_flush_log_at_timeout + 1))
+    lsn_at_lock=$lsn flush_until=''
     [ "$innodb_flush_log_at_timeout" -le 3 ] || flush_until=0
     # MySQL before 8.0.30 has no such numbers, and needs none.
     [ -n "$lsn_at_lock$lsn_flushed" ] || [ "$gtid_binlog_pos" != none ] || return 0
     while [ -z "$lsn_flushed" ] || [ "$lsn_flushed" -lt "$lsn_at_lock" ]; do
+        : "${flush_until:=$(($(date +%s) + innodb_flush_log_at_timeout + 1))}"
         if [ "$(date +%s)" -gt "$flush_until" ]; then
             less crash "the last commits are in the server's memory only: innodb_flush_log_at_trx_commit=0 and \
 innodb_flush_log_at_timeout=$innodb_flush_log_at_timeout"

@@ -37,22 +37,54 @@ whole save_timeout "$save_timeout"
 NUMBERS="run_id process_id role loading redis_version master_repl_offset aof_enabled aof_buffer_length \
 rdb_changes_since_last_save rdb_bgsave_in_progress rdb_last_save_time rdb_last_bgsave_status \
 aof_last_write_status aof_rewrite_in_progress aof_rewrite_scheduled rdb_last_bgsave_time_sec used_memory"
-CLIENT=redis-cli WRITERS='' WRITES='' RUN_ID='' APPENDS='' POSITION='' PAUSED='' SAVES=yes RISKS='' gives=application
+CLIENT=redis-cli SESSION='' WRITERS='' WRITES='' RUN_ID='' APPENDS='' POSITION='' PAUSED='' SAVES=yes RISKS='' gives=application
 # Seconds: a hold is seldom longer.
 SOON=60
+# What is asked of a client that is kept after what has an answer of many lines. An account that may not is told so: NOPERM.
+END=xloudclient-end ASK_FOR_END='ECHO xloudclient-end'
+OTHERS_PAUSE="Redis lets nobody write: it seems that somebody else has paused it"
 
 # redis ARGUMENT...: sets ANSWER, which may be an error in words; fails when there is no answer at all.
 redis() {
-    talk "$@" </dev/null
-}
-
-# talk: the same for the commands that it reads from standard input, line by line, as one client is faster than several.
-talk() {
     set -- "$CLIENT" --no-auth-warning ${socket:+-s "$socket"} ${port:+-p "$port"} ${user:+--user "$user"} "$@"
-    ANSWER=$(timeout 5 "$@" 2>&1 7>&-) || {
+    ANSWER=$(timeout 5 "$@" </dev/null 2>&1 3>&- 4<&- 7>&-) || {
         [ -n "$ANSWER" ] || ANSWER='no answer within 5 s'
         return 1
     }
+}
+
+# open_session: starts a client that is kept, as starting one takes longer than all that it is asked while writers wait.
+# From here on: descriptor 3 is its input, 4 its output.
+open_session() {
+    mkfifo "redis-in.$$" "redis-out.$$" || fail "no named pipe can be made in $PWD"
+    "$CLIENT" --no-auth-warning ${socket:+-s "$socket"} ${port:+-p "$port"} ${user:+--user "$user"} \
+        <"redis-in.$$" >"redis-out.$$" 2>&1 7>&- &
+    SESSION=$!
+    exec 3>"redis-in.$$" 4<"redis-out.$$"
+    rm -f "redis-in.$$" "redis-out.$$"
+    tell "$ASK_FOR_END"
+    hear
+    case $ANSWER in
+    "$END" | NOPERM*) ;;
+    *) fail "can't log in to Redis a second time: ${ANSWER:-no answer}" ;;
+    esac
+}
+
+tell() {
+    printf '%s\n' "$1" 2>/dev/null >&3
+}
+
+# hear: sets ANSWER, of one line; fails once the client has ended. An error is followed by an empty line.
+hear() {
+    ANSWER=''
+    while [ -z "$ANSWER" ]; do
+        IFS= read -r ANSWER <&4 || return
+    done
+}
+
+close_session() {
+    SESSION=''
+    exec 3>&- 4<&-
 }
 
 examine() {
@@ -86,7 +118,7 @@ examine() {
 prepare() {
     redis ACL CAT write
     case $NEWLINE$ANSWER$NEWLINE in
-    *"${NEWLINE}set$NEWLINE"*) WRITERS=$ANSWER ;;
+    *"${NEWLINE}set$NEWLINE"*) WRITERS=$NEWLINE$ANSWER$NEWLINE ;;
     esac
     if [ "$APPENDS" = 1 ]; then
         save_what_is_due
@@ -95,13 +127,13 @@ prepare() {
     fi
     # Most of it while clients may still write.
     to_disk
+    open_session
     watch_over
 }
 
 quiesce() {
-    refuse_another_pause
     pause
-    count_writes || fail "$REASON"
+    info_all || fail "$REASON"
     WRITES=$writes
     if [ "$APPENDS" = 1 ]; then
         append
@@ -116,40 +148,58 @@ quiesce() {
     READY="${READY%?}, \"position\": \"$POSITION\"}"
 }
 
-# Reads the answer to INFO all as `info` does, and sets writes: the calls of each command that writes, and the keys that the
-# server removed by itself.
-count_writes() {
-    case $ANSWER in
-    *cmdstat_*) ;;
-    *)
-        REASON="Redis doesn't answer any more: $ANSWER"
-        return 1
-        ;;
-    esac
-    # The shell itself would take long to read all that.
-    ANSWER=$(printf '%s\n%s\n' "$WRITERS" "$ANSWER" | awk -v numbers="$NUMBERS" '
-        BEGIN { split(numbers, names, " "); for (i in names) number[names[i]] = 1 }
-        /^[a-z0-9._|-]+$/ { writer["cmdstat_" $0] = 1; next }
-        { split($0, part, ":") }
-        part[1] in number { numbered = numbered $0 "\n" }
-        part[1] in writer { sub(/,.*/, ""); print }
-        part[1] == "expired_keys" || part[1] == "evicted_keys" { print }
-        END { printf ".\n%s", numbered }' 7>&-)
-    writes=${ANSWER%%."$NEWLINE"*} ANSWER=${ANSWER#*."$NEWLINE"}
-    read_info
-}
-
 info() {
     redis INFO
-    read_info
+    read_numbers <<END
+$ANSWER
+END
+    check_numbers
 }
 
-# Sets a variable for each of the NUMBERS in the answer.
-read_info() {
+# info_all: as `info`, by the kept client; sets writes, too.
+info_all() {
+    is_whole=''
+    if [ -n "$SESSION" ]; then
+        tell 'INFO all'
+        tell "$ASK_FOR_END"
+        read_numbers <&4
+    fi
+    if [ -z "$is_whole" ]; then
+        # It lost its server, or waited too long for it and was ended. Another one may tell why.
+        close_session
+        redis INFO all
+        read_numbers <<END
+$ANSWER
+END
+    fi
+    check_numbers || return
+    [ -n "$is_counted" ] || {
+        REASON="Redis doesn't tell what was called: $said"
+        return 1
+    }
+}
+
+# Reads what INFO answers. Sets a variable for each of the NUMBERS; and writes: the calls of each command that writes, and the
+# keys that the server removed by itself.
+read_numbers() {
     run_id='' process_id='' role='' loading='' redis_version='' master_repl_offset='' aof_enabled='' aof_buffer_length=0
     rdb_changes_since_last_save='' rdb_bgsave_in_progress='' rdb_last_save_time='' rdb_last_bgsave_status=''
     aof_last_write_status='' aof_rewrite_in_progress=0 aof_rewrite_scheduled=0 rdb_last_bgsave_time_sec=-1 used_memory=0
+    writes='' is_counted='' said=''
     while IFS=: read -r key value; do
+        : "${said:=$key${value:+:$value}}"
+        case $key in
+        "$END" | NOPERM*)
+            is_whole=yes
+            break
+            ;;
+        'Could not connect'* | Error) break ;;
+        cmdstat_*)
+            is_counted=yes
+            case $WRITERS in *"$NEWLINE${key#cmdstat_}$NEWLINE"*) writes="$writes $key ${value%%,*}" ;; esac
+            ;;
+        expired_keys | evicted_keys) writes="$writes $key $value" ;;
+        esac
         case " $NUMBERS " in
         *" $key "*)
             value=${value%"$RETURN"}
@@ -157,11 +207,12 @@ read_info() {
             eval "$key=\$value"
             ;;
         esac
-    done <<END
-$ANSWER
-END
+    done
+}
+
+check_numbers() {
     if [ -z "$run_id" ]; then
-        REASON="Redis doesn't answer any more: $ANSWER"
+        REASON="Redis doesn't answer any more: $said"
         return 1
     fi
     : "${RUN_ID:=$run_id}" "${APPENDS:=$aof_enabled}"
@@ -179,9 +230,7 @@ RETURN=$(printf '\r')
 # A pause holds this back as if it wrote, and it can find no script: a digest has 40 characters.
 refuse_another_pause() {
     redis EVALSHA none 0
-    case $ANSWER in
-    'no answer'*) fail "Redis lets nobody write: it seems that somebody else has paused it" 75 ;;
-    esac
+    case $ANSWER in 'no answer'*) fail "$OTHERS_PAUSE" 75 ;; esac
 }
 
 # setting NAME: sets SETTING.
@@ -222,29 +271,35 @@ look_at_saving() {
 }
 
 # One lease at a time: a process in another session renews the pause once it is told of it, and ends it when this one is gone.
+# Where Redis doesn't answer, it ends the kept client, which this process waits for: when it can't renew; and before the pause,
+# from the word `look` on.
 watch_over() {
     # shellcheck disable=SC2016 # expanded by the other process
-    guard 'IFS= read -r word
-        [ "$word" = pause ] || exit 0
-        while word=$(timeout -s KILL 3 head -n 1); [ "$?" -gt 100 ]; do
-            timeout 3 "$@" CLIENT PAUSE 10000 WRITE </dev/null
+    guard 'session=$1 paused=
+        shift
+        IFS= read -r word
+        [ "$word" = look ] || exit 0
+        while word=$(timeout -s KILL 3 head -n 1); code=$?; [ "$word" = pause ] || [ "$code" -gt 100 ]; do
+            if [ "$word" = pause ]; then
+                paused=yes
+            elif [ -z "$paused" ] || ! timeout 3 "$@" CLIENT PAUSE 10000 WRITE </dev/null; then
+                kill "$session"
+            fi
         done
-        [ "$word" = "done" ] || timeout 5 "$@" CLIENT UNPAUSE </dev/null' \
-        "$CLIENT" --no-auth-warning ${socket:+-s "$socket"} ${port:+-p "$port"} ${user:+--user "$user"}
+        [ -z "$paused" ] || [ "$word" = "done" ] || timeout 5 "$@" CLIENT UNPAUSE </dev/null' \
+        "$SESSION" "$CLIENT" --no-auth-warning ${socket:+-s "$socket"} ${port:+-p "$port"} ${user:+--user "$user"}
 }
 
-# Its answer is followed by that to INFO all.
+# Another pause is looked for as `refuse_another_pause` does.
 pause() {
+    printf 'look\n' 2>/dev/null >&7
+    tell 'EVALSHA none 0'
+    hear || fail "$OTHERS_PAUSE" 75
     PAUSED=yes
     printf 'pause\n' 2>/dev/null >&7
-    talk <<END
-CLIENT PAUSE 10000 WRITE
-INFO all
-END
-    case $ANSWER in
-    OK"$NEWLINE"*) ANSWER=${ANSWER#OK} ;;
-    *) fail "Redis can't be paused (6.2 or newer can): ${ANSWER%%"$NEWLINE"*}" ;;
-    esac
+    tell 'CLIENT PAUSE 10000 WRITE'
+    hear
+    [ "$ANSWER" = OK ] || fail "Redis can't be paused (6.2 or newer can): ${ANSWER:-no answer}"
 }
 
 save() {
@@ -334,8 +389,9 @@ sleep_a_little() {
 # Redis writes its append-only file after each round of commands, unless the disk keeps it from that for a while.
 append() {
     refuse_a_rewrite
-    save_until=$(($(date +%s) + save_timeout))
+    save_until=''
     while [ "$aof_buffer_length" != 0 ]; do
+        : "${save_until:=$(($(date +%s) + save_timeout))}"
         [ "$(date +%s)" -le "$save_until" ] || fail "Redis did not write its append-only file within $save_timeout s" 75
         sleep_a_little
         info || fail "$REASON"
@@ -344,8 +400,7 @@ append() {
 }
 
 verify() {
-    redis INFO all
-    count_writes || return
+    info_all || return
     now="run $run_id offset $master_repl_offset saved $rdb_last_save_time changes $rdb_changes_since_last_save"
     if [ "$role" != master ]; then
         REASON="Redis became a replica under the pause"
@@ -371,6 +426,8 @@ release() {
     unguard
     if [ -n "$PAUSED" ]; then
         PAUSED=''
+        # The kept client is there at once. But its answer could be waited for without end.
+        [ -z "$SESSION" ] || tell 'CLIENT UNPAUSE'
         redis CLIENT UNPAUSE
         case $ANSWER in
         OK | 'no answer'* | *'onnection refused'* | *'No such file'*) ;;
@@ -380,6 +437,7 @@ release() {
             ;;
         esac
     fi
+    close_session
     [ -n "$RISKS" ] || return 0
     info
     if [ "$rdb_last_bgsave_status" = err ]; then

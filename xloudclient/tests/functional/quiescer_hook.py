@@ -154,6 +154,15 @@ class Hook:
                     return False
         return True
 
+    def child(self, program):
+        """Give the process of that program that it has started."""
+        for path in pathlib.Path('/proc').glob('[0-9]*/cwd'):
+            with contextlib.suppress(OSError):
+                name = path.with_name('comm').read_text().strip()
+                if (os.readlink(path), name) == (self.folder, program):
+                    return int(path.parent.name)
+        raise AssertionError(f'{program} does not run')
+
     def scratch_files(self):
         return sorted(set(os.listdir(self.folder)))
 

@@ -17,6 +17,7 @@ How a guest is frozen that has no file systems: agent_guest.py.
 """
 
 import json
+import subprocess
 import time
 
 import fixtures
@@ -259,6 +260,22 @@ class TestFreezeHook(FreezeHookTestCase):
         self.assertIn('done 2 asked 0 no', said)
         row = self.manage('list')
         self.assertNotIn('MAY STILL BE BLOCKED', row['Reason'])
+
+    def test_what_is_prepared_is_held_at_once(self):
+        self.install('--quiesce', 'mysql', '--quiesce', 'sync')
+        # what it waits for until it gives up
+        words = self.guest.ssh(
+            "mariadb -e 'LOCK TABLES mysql.plugin WRITE; SELECT SLEEP(300)'"
+        )
+        locked = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        self.addCleanup(locked.wait)
+        self.addCleanup(locked.kill)
+        time.sleep(1)
+        self.by_hand('freeze', expect=1)
+        said = self.record(1)
+        self.assertIn('ready 3', said)
+        self.assertNotIn('ready 2', said)
+        self.assertLess(said.index('ready 3'), said.index('exit 2 75'))
 
     def record(self, number):
         """What was said in a freeze, the notes without their times."""

@@ -403,6 +403,39 @@ class TestRedis(RedisTestCase):
                 self.assert_writes(writer)
                 self.assert_output_ends(hook)
 
+    def test_a_server_that_hangs_is_not_waited_for(self):
+        server = self.server.process
+        self.addCleanup(server.send_signal, signal.SIGCONT)
+        hook = self.hook(self.option, verb='prepare')
+        hook.prepared()
+        server.send_signal(signal.SIGSTOP)
+        hook.tell('hold')
+        self.assert_refused(hook, 75, 'somebody else has paused it')
+        server.send_signal(signal.SIGCONT)
+        hook = self.held()
+        server.send_signal(signal.SIGSTOP)
+        self.assert_fails_verify(hook, "doesn't answer any more")
+        server.send_signal(signal.SIGCONT)
+        self.assert_writes(self.server.write())
+
+    def test_without_its_kept_client_it_starts_another(self):
+        hook = self.held()
+        os.kill(hook.child('redis-cli'), signal.SIGKILL)
+        held = hook.verify()
+        self.assertEqual(self.ready['position'], held['position'])
+        writer = self.blocked_write()
+        self.assertEqual(0, hook.release())
+        self.assert_writes(writer)
+
+    def test_an_account_need_not_be_allowed_to_echo(self):
+        self.server.ask('ACL SETUSER mute on nopass ~* &* +@all -echo')
+        self.addCleanup(self.server.ask, 'ACL DELUSER mute')
+        options = (self.option, 'user=mute')
+        hook = self.hook(*options, REDISCLI_AUTH='any')
+        position = hook.ready()['position']
+        self.assertEqual(position, hook.verify()['position'])
+        self.assertEqual(0, hook.release())
+
     def test_a_disk_that_hangs_does_not_keep_the_pause(self):
         text = quiescer_hook.quiescers.script('redis')
         # the first one is before the pause
