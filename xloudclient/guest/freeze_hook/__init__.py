@@ -19,7 +19,7 @@ both run in the guest. What a hold there left written is read by
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from urllib.parse import quote, unquote
 
@@ -41,6 +41,8 @@ PLACE = '/usr/local/lib/xloudclient/freeze-hook'
 WATCH = 'fsfreeze'
 #: So many others may be there.
 MOST = MOST_QUIESCERS - 1
+#: They lock one application and need no other one, so none waits for another.
+AT_ONCE = frozenset({'sync', 'mysql', 'postgresql', 'redis'})
 #: The name of a user's own holding hook is a path; more is not shown.
 NAME_CHARACTERS = 200
 #: What ``setup.sh`` says before it has changed anything.
@@ -79,16 +81,14 @@ def installation(
     """
     nonce = secrets.token_hex(8)
     holders = [watch(), *chosen]
+    numbered = list(enumerate(holders, 1))
     settings: Mapping[str, str | int] = {
         'nonce': nonce,
         'cap': max(1, int(max_freeze)),
         'patience': PATIENCE_SECONDS,
         'holders': len(holders),
-        'ahead': ' '.join(
-            str(number)
-            for number, one in enumerate(holders, 1)
-            if _is_ours(one)
-        ),
+        'ahead': _list(i for i, one in numbered if _is_ours(one)),
+        'at_once': _list(i for i, one in numbered if one.name in AT_ONCE),
     }
     lines = [f'{key} {value}\n' for key, value in settings.items()]
     lines += [f'holder {describe(one)}\n' for one in holders]
@@ -99,7 +99,7 @@ def installation(
         'settings': ''.join(lines).encode(),
         **{
             f'holder.{number}': _orders(nonce, number, one)
-            for number, one in enumerate(holders, 1)
+            for number, one in numbered
         },
     }
 
@@ -149,6 +149,10 @@ def _orders(nonce: str, number: int, quiescer: Quiescer) -> bytes:
     files, words = parcel(quiescer, verb)
     lines = [*delivery(child, files, words, {}), f'hold {number}']
     return ''.join(f'{nonce} {line}\n' for line in lines).encode()
+
+
+def _list(numbers: Iterable[int]) -> str:
+    return ' '.join(map(str, numbers))
 
 
 def _is_ours(quiescer: Quiescer) -> bool:

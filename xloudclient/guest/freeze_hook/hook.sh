@@ -4,9 +4,9 @@
 # The freeze hook of a guest: the guest agent runs it with `freeze` before it freezes the file systems, and with `thaw`
 # after it thawed them. It holds what a run over ssh would hold, by the same supervisor and the same holding hooks, which
 # were put beside it. What they say is the record that a client judges later; nothing here decides what was proven.
-# Holders of ours are all started at the same time, and examine and prepare while nothing is held. Then the watch is told to
-# begin, and after it all that only wait for that are told to hold, at once. One that is a user's own is started once those
-# before it are ready; those after it wait for it.
+# Holders of ours are all started at the same time, and examine and prepare while nothing is held. Then each in its turn is
+# told to hold, or started where it is a user's own, once the one before it is ready; but databases that follow each other
+# at once.
 #
 # Beside it      settings     lines of `name value`, see below
 #                supervisor   the text of supervisor.sh
@@ -36,10 +36,10 @@ verb=${1-} place=${0%/*}
 set -- parts '' "$lease" "$grace" no sh
 # shellcheck source=/dev/null
 . "$place/supervisor"
-nonce='' cap=60 patience=30 holders=1 ahead='' previous=''
+nonce='' cap=60 patience=30 holders=1 ahead='' at_once='' previous=''
 # shellcheck disable=SC2034 # value is used by eval
 while read -r name value; do
-    case $name in nonce | cap | patience | holders | ahead | previous) eval "$name=\$value" ;; esac
+    case $name in nonce | cap | patience | holders | ahead | at_once | previous) eval "$name=\$value" ;; esac
 done <"$place/settings" || exit 1
 
 home=$(choose_home && printf '%s' "$home")
@@ -197,22 +197,18 @@ hold_in_turn() {
     done
 }
 
-# begin_holding: has the holder hold, and with it those after it that need only be told; but the watch alone, which is no lock.
+# begin_holding: has the holder hold, and those after it that need not wait for it.
 begin_holding() {
     told=$holder
-    if ! is_ahead "$told"; then
-        deliver "$told"
-        return
-    fi
-    tell "go $told"
-    while [ "$holder" != 1 ] && is_ahead $((told + 1)); do
+    case " $ahead " in
+    *" $told "*) tell "go $told" ;;
+    *) deliver "$told" ;;
+    esac
+    while [ "$told" -lt "$last" ]; do
+        case " $at_once " in *" $told $((told + 1)) "*) ;; *) return ;; esac
         told=$((told + 1))
         tell "go $told"
     done
-}
-
-is_ahead() {
-    case " $ahead " in *" $1 "*) [ "$1" -le "$last" ] ;; *) return 1 ;; esac
 }
 
 # await WORD: returns 0 once the holder has said it.

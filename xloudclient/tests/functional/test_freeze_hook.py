@@ -261,7 +261,7 @@ class TestFreezeHook(FreezeHookTestCase):
         row = self.manage('list')
         self.assertNotIn('MAY STILL BE BLOCKED', row['Reason'])
 
-    def test_what_is_prepared_is_held_at_once(self):
+    def test_databases_are_locked_at_once(self):
         self.install('--quiesce', 'mysql', '--quiesce', 'sync')
         # what it waits for until it gives up
         words = self.guest.ssh(

@@ -264,6 +264,13 @@ class TestInstallation(testtools.TestCase):
         for line in files['holder.2'].splitlines():
             self.assertTrue(line.startswith(nonce + b' '), line)
 
+    def test_what_may_need_another_waits_its_turn(self):
+        names = ('mysql', 'redis', 'service', 'postgresql')
+        chosen = [built_in(name) for name in names]
+        files = freeze_hook.installation(chosen, 20.0)
+        self.assertIn(b'ahead 1 2 3 4 5\n', files['settings'])
+        self.assertIn(b'at_once 2 3 5\n', files['settings'])
+
     def test_only_ours_are_started_ahead(self):
         own = Quiescer('/home/me/hook', 'text', (), None)
         chosen = [built_in('redis'), own, built_in('mysql')]
