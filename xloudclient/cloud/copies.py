@@ -18,7 +18,7 @@ from typing import Any
 from openstack import connection
 from openstack import exceptions as sdk_exceptions
 
-from xloudclient.cloud.errors import translated
+from xloudclient.cloud.errors import ONCE, translated
 from xloudclient.consistency.errors import CloudError
 
 #: A temporary volume is named so, with the ID of what it is a copy of.
@@ -68,7 +68,7 @@ class TemporaryVolumes:
         }
         with translated():
             response = self._conn.block_storage.post(
-                '/volumes', json={'volume': volume}
+                '/volumes', json={'volume': volume}, **ONCE
             )
             sdk_exceptions.raise_from_response(response)
 
@@ -95,6 +95,7 @@ class TemporaryVolumes:
                 f'/volumes/{volume_id}/action',
                 json={action: body},
                 microversion=PRIVATE_UPLOADS,
+                **ONCE,
             )
             sdk_exceptions.raise_from_response(response)
 

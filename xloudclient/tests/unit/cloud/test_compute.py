@@ -20,6 +20,7 @@ import openstack
 import testtools
 
 from xloudclient.cloud.compute import Servers
+from xloudclient.cloud.copies import TemporaryVolumes
 from xloudclient.cloud.volumes import VolumeSnapshots
 from xloudclient.consistency.errors import ReplyLost
 from xloudclient.tests.fakes import world as fakes
@@ -142,7 +143,9 @@ class TestCreating(testtools.TestCase):
             volumes = VolumeSnapshots(conn)
             volumes.matching = mock.Mock(return_value=[])
             self.assertRaises(ReplyLost, volumes.create, 'v', 'n', {})
+            copies = TemporaryVolumes(conn)
+            self.assertRaises(ReplyLost, copies.make, 's', 1, False)
         self.assertEqual(
-            [f'/servers/{fakes.SERVER}/action', '/snapshots'],
+            [f'/servers/{fakes.SERVER}/action', '/snapshots', '/volumes'],
             self.server.posts,
         )
