@@ -96,6 +96,12 @@ class TestPage(testtools.TestCase):
     def test_an_arm_that_was_not_run_is_left_out(self):
         self.assertNotIn('* - ``recipe``', page.render([result()]))
 
+    def test_each_store_s_time_is_told(self):
+        text = page.render([result()])
+        short = '< 0.5'
+        cells = ['``nothing``', short, short, '4.50', short, short, short]
+        self.assertIn('\n     - '.join(cells), text)
+
     def test_the_picture_is_an_image_of_each_arm(self):
         chosen = page.chosen([result(), result('consistent')])
         self.assertEqual(['nothing', 'consistent'], [a.arm for a in chosen])
