@@ -54,7 +54,7 @@ redis() {
 }
 
 # open_session: starts a client that is kept, as starting one takes longer than all that it is asked while writers wait.
-# From here on: descriptor 3 is its input, 4 its output.
+# It writes each answer out at once (redis-cli.c, cliSendCommand). From here on: descriptor 3 is its input, 4 its output.
 open_session() {
     mkfifo "redis-in.$$" "redis-out.$$" || fail "no named pipe can be made in $PWD"
     "$CLIENT" --no-auth-warning ${socket:+-s "$socket"} ${port:+-p "$port"} ${user:+--user "$user"} \
