@@ -14,6 +14,7 @@
 
 import dataclasses
 import json
+import math
 import pathlib
 import subprocess
 import threading
@@ -25,9 +26,12 @@ from benchmarks import measure
 from benchmarks.report import Row
 from xloudclient.consistency.errors import ExitCode
 from xloudclient.tests.cloud import Cloud
+from xloudclient.tests.functional import agent_guest
 from xloudclient.tests.functional.writer import Writer
 
-OURS, HOLD, RECIPE = WAYS = ('ours', 'hold until active', 'recipe')
+OURS, AGENT, HOLD, RECIPE = WAYS = (
+    'ours', 'agent hook', 'hold until active', 'recipe',
+)  # fmt: skip
 SCRIPTS = pathlib.Path(__file__).parent / 'scripts'
 #: A row is known of so much later than it was committed, at most (seconds).
 SLACK_SECONDS = 0.05
@@ -36,29 +40,42 @@ RELEASE_SECONDS = 1.0
 PATIENCE_SECONDS = 300
 #: Longer than what is measured here; the default is a minute.
 MAX_FREEZE = '3m'
+#: Those that are ours; the others are scripts.
+QUIESCE = {
+    OURS: ('--quiesce', 'mysql', '--max-freeze', MAX_FREEZE),
+    AGENT: ('--quiesce', 'agent'),
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Lane:
-    """A server with MariaDB, and the way in which it is snapshotted."""
+    """A server with MariaDB, and the way in which it is snapshotted.
+
+    :param openstack: the client, as it is run for this guest
+    """
 
     cloud: Cloud
     way: str
     server: Any
     guest: Any
+    openstack: Sequence[str] = measure.OPENSTACK
 
     def argv(self, name: str) -> list[str]:
-        if self.way != OURS:
-            script = SCRIPTS / self.way.replace(' ', '-')
-            ssh = self.guest.ssh()
-            return [str(script), self.server.id, name, *ssh]
+        if self.way in QUIESCE:
+            return self.ours(
+                'consistent', '--long', '--name', name, *QUIESCE[self.way]
+            )
+        script = SCRIPTS / self.way.replace(' ', '-')
+        return [str(script), self.server.id, name, *self.guest.ssh()]
+
+    def ours(self, *words: str) -> list[str]:
+        """Return a command of ours, with how to reach the guest."""
         known = f'UserKnownHostsFile={self.guest.known_hosts}'
         return [
-            *measure.OPENSTACK, 'server', 'snapshot', 'consistent',
-            self.server.id, '--name', name, '--quiesce', 'mysql',
-            '--max-freeze', MAX_FREEZE, '--login', self.guest.user,
-            '--port', str(self.guest.port), '--ssh-option', known,
-            '--identity', str(self.guest.identity), '-f', 'json',
+            *self.openstack, 'server', 'snapshot', *words, self.server.id,
+            '--login', self.guest.user, '--port', str(self.guest.port),
+            '--identity', str(self.guest.identity), '--ssh-option', known,
+            '-f', 'json',
         ]  # fmt: skip
 
     def snapshot(
@@ -82,17 +99,20 @@ class Lane:
         finally:
             writer.stop()
         self._await_idle()
-        blocked_from, blocked_until = writer.longest_gap
+        began, ended = writer.longest_gap
+        told = json.loads(stdout)[0] if self.way in QUIESCE else {}
         return {
             'way': self.way,
             'capture': capture,
             'upload': upload,
-            'blocked': blocked_until - blocked_from,
+            'blocked': ended - began,
             'is_consistent': is_consistent(
-                blocked_from, captured, writer.acknowledged
+                self._locked(writer, since), captured, writer.acknowledged
             ),
             'cloud': self._cloud_seconds(since, captured.details['image']),
-            'claimed': _class(stdout) if self.way == OURS else None,
+            'claimed': told.get('Consistency'),
+            'quiesced': told.get('Quiesced'),
+            'held': told.get('Frozen For'),
         }
 
     def start(self, name: str) -> 'subprocess.Popen[str]':
@@ -117,6 +137,17 @@ class Lane:
         compute = self.cloud.connection().compute
         while compute.get_server(self.server).task_state:
             time.sleep(1)
+
+    def _locked(self, writer: Writer, since: float) -> float:
+        """When the lock was there, at the latest.
+
+        The hook holds by the end of the freeze; its pause is so short that
+        another one may be longer.
+        """
+        if self.way != AGENT:
+            return writer.longest_gap[0]
+        freezes = self.cloud.events(self.server.id, 'freeze', since)
+        return max((one.monotonic for one in freezes), default=math.inf)
 
     def _cloud_seconds(self, since: float, image_id: str) -> float:
         """From the request until Glance could say that it is captured."""
@@ -149,12 +180,23 @@ def is_consistent(
     )
 
 
-def _class(stdout: str) -> str:
-    return str(json.loads(stdout)[0]['Consistency'])
-
-
 def lane(cloud: Cloud, way: str, number: int) -> Lane:
-    server = cloud.server(name=f'{way.split()[0]}-{number}')
+    image = cloud.image(**agent_guest.PROPERTIES) if way == AGENT else None
+    server = cloud.server(name=f'{way.split()[0]}-{number}', image=image)
     guest = cloud.guest(server)
     guest.start_mariadb()
-    return Lane(cloud, way, server, guest)
+    made = Lane(cloud, way, server, guest)
+    return _hooked(made) if way == AGENT else made
+
+
+def _hooked(one: Lane) -> Lane:
+    """Have the agent of its guest hold MariaDB, and two more databases."""
+    one.guest.start_postgresql()
+    one.guest.start_redis()
+    agent = agent_guest.AgentGuest(one.guest)
+    agent.prepare()
+    hooked = dataclasses.replace(one, openstack=agent.openstack)
+    user = one.cloud.environ('demo')
+    measure.run(hooked.ours('hook', 'install'), user)
+    agent.restart_agent()
+    return hooked

@@ -34,9 +34,9 @@ plugin installed, and how it does among many images and with many servers:
 measured, beside what one would run instead.
 
 The cloud is a real one, the services of OpenStack on one machine (see
-:doc:`/contributor/embedded-cloud`); so are sshd and MariaDB in the guests.
-Clients, services and guests share the cores, so times are longer than with a
-cloud of its own, for all alike; what counts is the relation.
+:doc:`/contributor/embedded-cloud`); so are sshd and the databases in the
+guests. Clients, services and guests share the cores, so times are longer than
+with a cloud of its own, for all alike; what counts is the relation.
 
 .. code-block:: console
 

@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 
 import testtools
 
-from benchmarks import catalog, holding, lane, page, picture
+from benchmarks import blocked, catalog, holding, lane, page, picture
 from benchmarks.programs import PROGRAMS
 from benchmarks.report import Chart, Goal
 from xloudclient.tests.cloud.control import Event
@@ -75,6 +75,69 @@ class TestPage(testtools.TestCase):
 
 
 class TestBlocked(testtools.TestCase):
+    def row(self, way, **more):
+        return {
+            'way': way,
+            'capture': 20,
+            'upload': 60,
+            'blocked': 21.0,
+            'is_consistent': True,
+            'cloud': 20.5,
+            'claimed': 'application',
+            'quiesced': ['agent', 'fsfreeze', 'mysql'],
+            'held': 0.5,
+            **more,
+        }
+
+    def report(self, *hooked):
+        """Of a snapshot in each way, and of those with the hook."""
+        others = [one for one in lane.WAYS if one != lane.AGENT]
+        return blocked.report(
+            [
+                *(self.row(way) for way in others),
+                *(self.row(lane.AGENT, **more) for more in hooked),
+            ]
+        )
+
+    def goals(self, *hooked):
+        """Of the hook: whether each is met, and what was measured."""
+        return [
+            (goal.is_met, goal.measured)
+            for goal in self.report(*hooked).goals
+            if 'agent hook' in goal.text
+        ]
+
+    def test_with_the_hook_the_worst_counts(self):
+        good, bad = {'blocked': 0.6}, {'blocked': 1.0}
+        self.assertEqual(
+            [(True, '0.60 s at most'), (True, '1 of 1')], self.goals(good)
+        )
+        self.assertEqual(
+            [(False, '1.00 s at most'), (True, '2 of 2')],
+            self.goals(good, bad),
+        )
+
+    def test_consistent_is_not_enough_and_neither_is_a_claim(self):
+        _, known = self.goals({}, {'is_consistent': False})
+        self.assertEqual((False, '1 of 2'), known)
+        _, known = self.goals({}, {'claimed': 'crash', 'held': None})
+        self.assertEqual((False, '1 of 2'), known)
+
+    def test_it_says_how_long_everything_was_held(self):
+        about = ' '.join(self.report({}, {'held': 0.9}).about.split())
+        self.assertIn('for 0.70 s (median; 0.90 s at most)', about)
+        self.assertIn('(agent, fsfreeze, mysql)', about)
+
+    def test_all_ways_are_beside_each_other(self):
+        report = self.report({'blocked': 0.6})
+        [shown] = report.chart.groups.values()
+        bars = dict(zip(report.chart.series, shown, strict=True))
+        self.assertEqual((0.6, 21.0), (bars[lane.AGENT], bars[lane.OURS]))
+        [table] = report.tables
+        cells = dict(zip(table.head, table.rows[0], strict=True))
+        self.assertEqual('0.60 s', cells['agent hook'])
+        self.assertEqual('1 of 1', cells['consistent: agent hook'])
+
     def is_consistent(self, locked, *acknowledged):
         """Of a disk that was copied from 10.0 to 10.1."""
         details = {'monotonic_begin': 10.0}
