@@ -36,7 +36,7 @@ verb=${1-} place=${0%/*}
 set -- parts '' "$lease" "$grace" no sh
 # shellcheck source=/dev/null
 . "$place/supervisor"
-nonce='' cap=60 patience=30 holders=1 ahead='' at_once='' previous=''
+told=0 nonce='' cap=60 patience=30 holders=1 ahead='' at_once='' previous=''
 # shellcheck disable=SC2034 # value is used by eval
 while read -r name value; do
     case $name in nonce | cap | patience | holders | ahead | at_once | previous) eval "$name=\$value" ;; esac
@@ -185,7 +185,7 @@ prepare_all() {
 
 hold_in_turn() {
     tell "cap $cap" || return 1
-    holder=1 told=0
+    holder=1
     while [ "$holder" -le "$last" ]; do
         [ "$holder" -le "$told" ] || begin_holding
         await ready
@@ -211,9 +211,16 @@ begin_holding() {
     done
 }
 
-# await WORD: returns 0 once the holder has said it.
+# await WORD: returns 0 once the holder has said it, and not if one of those that were told to hold with it has ended.
 await() {
-    hear "$patience" "$1 $holder" "exit $holder"
+    set -- "$1 $holder" "exit $holder"
+    other=$holder
+    while [ "$other" -lt "$told" ]; do
+        other=$((other + 1))
+        set -- "$@" "exit $other"
+    done
+    hear "$patience" "$@"
+    case $HEARD in "exit "*) holder=${HEARD#exit } ;; esac
     ask_why
     [ -n "$HEARD" ]
 }

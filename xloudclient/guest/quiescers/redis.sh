@@ -40,7 +40,7 @@ aof_last_write_status aof_rewrite_in_progress aof_rewrite_scheduled rdb_last_bgs
 CLIENT=redis-cli SESSION='' WRITERS='' WRITES='' RUN_ID='' APPENDS='' POSITION='' PAUSED='' SAVES=yes RISKS='' gives=application
 # Seconds: a hold is seldom longer.
 SOON=60
-# What is asked of a client that is kept after what has an answer of many lines. An account that may not is told so: NOPERM.
+# What is asked of a client that is kept after what has an answer of many lines. Where it may not be, an error is the end, too.
 END=xloudclient-end ASK_FOR_END='ECHO xloudclient-end'
 OTHERS_PAUSE="Redis lets nobody write: it seems that somebody else has paused it"
 
@@ -62,12 +62,8 @@ open_session() {
     SESSION=$!
     exec 3>"redis-in.$$" 4<"redis-out.$$"
     rm -f "redis-in.$$" "redis-out.$$"
+    # It logs in meanwhile. Its answer is waited for once somebody ends it if there is none.
     tell "$ASK_FOR_END"
-    hear
-    case $ANSWER in
-    "$END" | NOPERM*) ;;
-    *) fail "can't log in to Redis a second time: ${ANSWER:-no answer}" ;;
-    esac
 }
 
 tell() {
@@ -150,9 +146,7 @@ quiesce() {
 
 info() {
     redis INFO
-    read_numbers <<END
-$ANSWER
-END
+    read_answer
     check_numbers
 }
 
@@ -168,9 +162,7 @@ info_all() {
         # It lost its server, or waited too long for it and was ended. Another one may tell why.
         close_session
         redis INFO all
-        read_numbers <<END
-$ANSWER
-END
+        read_answer
     fi
     check_numbers || return
     [ -n "$is_counted" ] || {
@@ -179,7 +171,15 @@ END
     }
 }
 
-# Reads what INFO answers. Sets a variable for each of the NUMBERS; and writes: the calls of each command that writes, and the
+# A shell that needs a file for that may find no room, and read nothing.
+read_answer() {
+    run_id='' is_counted='' said=$ANSWER
+    read_numbers <<END
+$ANSWER
+END
+}
+
+# Reads what INFO answers, in which no key has a blank. Sets a variable for each of the NUMBERS; and writes: the calls of each command that writes, and the
 # keys that the server removed by itself.
 read_numbers() {
     run_id='' process_id='' role='' loading='' redis_version='' master_repl_offset='' aof_enabled='' aof_buffer_length=0
@@ -189,11 +189,12 @@ read_numbers() {
     while IFS=: read -r key value; do
         : "${said:=$key${value:+:$value}}"
         case $key in
-        "$END" | NOPERM*)
+        '#'*) continue ;;
+        'Could not connect'* | 'AUTH failed' | Error) break ;;
+        "$END" | *' '*)
             is_whole=yes
             break
             ;;
-        'Could not connect'* | Error) break ;;
         cmdstat_*)
             is_counted=yes
             case $WRITERS in *"$NEWLINE${key#cmdstat_}$NEWLINE"*) writes="$writes $key ${value%%,*}" ;; esac
@@ -275,26 +276,39 @@ look_at_saving() {
 # from the word `look` on.
 watch_over() {
     # shellcheck disable=SC2016 # expanded by the other process
-    guard 'session=$1 paused=
-        shift
+    guard 'session=$1 holder=$2 paused=
+        shift 2
+        # By then the number may be of a process of somebody else.
+        end_session() {
+            stat=
+            read -r stat 2>/dev/null <"/proc/$session/stat"
+            case ${stat##*) } in ?" $holder "*) kill "$session" ;; esac
+        }
         IFS= read -r word
         [ "$word" = look ] || exit 0
         while word=$(timeout -s KILL 3 head -n 1); code=$?; [ "$word" = pause ] || [ "$code" -gt 100 ]; do
             if [ "$word" = pause ]; then
                 paused=yes
             elif [ -z "$paused" ] || ! timeout 3 "$@" CLIENT PAUSE 10000 WRITE </dev/null; then
-                kill "$session"
+                end_session
             fi
         done
         [ -z "$paused" ] || [ "$word" = "done" ] || timeout 5 "$@" CLIENT UNPAUSE </dev/null' \
-        "$SESSION" "$CLIENT" --no-auth-warning ${socket:+-s "$socket"} ${port:+-p "$port"} ${user:+--user "$user"}
+        "$SESSION" $$ "$CLIENT" --no-auth-warning ${socket:+-s "$socket"} ${port:+-p "$port"} ${user:+--user "$user"} \
+        3>&- 4<&-
 }
 
-# Another pause is looked for as `refuse_another_pause` does.
+# Another pause is looked for as `refuse_another_pause` does; by that itself where the kept client had lost its server.
 pause() {
     printf 'look\n' 2>/dev/null >&7
+    hear || fail "$OTHERS_PAUSE" 75
+    case $ANSWER in
+    "$END" | NOPERM* | ERR*) ;;
+    *) fail "can't log in to Redis a second time: $ANSWER" ;;
+    esac
     tell 'EVALSHA none 0'
     hear || fail "$OTHERS_PAUSE" 75
+    case $ANSWER in NOSCRIPT* | NOPERM*) ;; *) refuse_another_pause ;; esac
     PAUSED=yes
     printf 'pause\n' 2>/dev/null >&7
     tell 'CLIENT PAUSE 10000 WRITE'
@@ -325,7 +339,7 @@ begin_save() {
 has_room() {
     [ -n "$STOPS" ] || return 0
     # What precedes the percentage is what is free. Names may have spaces.
-    room=$(timeout 5 df -Pk "$FOLDER" 2>/dev/null 7>&- | awk 'END { sub(/ +[0-9]+% .*/, ""); printf "%.0f", $NF }' 7>&-)
+    room=$(timeout 5 df -Pk "$FOLDER" 2>/dev/null 3>&- 4<&- 7>&- | awk 'END { sub(/ +[0-9]+% .*/, ""); printf "%.0f", $NF }' 7>&-)
     REASON="a save may fail, and Redis would refuse all writes then: $((used_memory / 1024)) KiB are in its memory, and \
 $room KiB are free in $FOLDER"
     [ "$room" -gt $((used_memory / 1024)) ]

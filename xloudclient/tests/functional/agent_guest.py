@@ -21,6 +21,7 @@ is a real one, which nobody asks to freeze anything.
 
 import dataclasses
 import sys
+from typing import Any
 
 import openstackclient.shell
 
@@ -28,7 +29,7 @@ from xloudclient.guest import freeze_hook
 from xloudclient.tests.cloud.guests.guest import Guest
 
 #: Of the image of such a server.
-PROPERTIES = {'hw_qemu_guest_agent': 'yes'}
+PROPERTIES: dict[str, Any] = {'hw_qemu_guest_agent': 'yes'}
 #: guest-fsfreeze-freeze and -thaw of qga/commands-posix.c.
 AGENT = """#!/bin/sh
 # a hook that fails keeps the agent from freezing

@@ -51,6 +51,11 @@ OWN = """#!/bin/sh
 echo 'ready {"gives": "application", "data": []}'
 while read -r word && [ "$word" = verify ]; do echo held; done
 """
+#: sync(1) that fails in one holder.
+FAILS_THE_THIRD = """#!/bin/sh
+case $XLOUD_RUN_FOLDER in */d.3) exit 1 ;; esac
+exec /bin/sync
+"""
 #: A holding hook that could not release.
 STUCK = """#!/bin/sh
 echo 'ready {"gives": "application", "data": []}'
@@ -276,6 +281,14 @@ class TestFreezeHook(FreezeHookTestCase):
         self.assertIn('ready 3', said)
         self.assertNotIn('ready 2', said)
         self.assertLess(said.index('ready 3'), said.index('exit 2 75'))
+        # nor is one waited for once another one failed
+        self.agent.write_script('bin/sync', FAILS_THE_THIRD)
+        self.by_hand('freeze', expect=1)
+        said = self.record(2)
+        self.assertIn('exit 3 1', said)
+        self.assertNotIn('exit 2 75', said)
+        row = self.manage('list')
+        self.assertNotIn('MAY STILL BE BLOCKED', row['Reason'])
 
     def record(self, number):
         """What was said in a freeze, the notes without their times."""

@@ -427,6 +427,28 @@ class TestRedis(RedisTestCase):
         self.assertEqual(0, hook.release())
         self.assert_writes(writer)
 
+    def test_a_lost_connection_hides_no_other_pause(self):
+        hook = self.hook(self.option, verb='prepare')
+        hook.prepared()
+        self.server.ask('CLIENT KILL TYPE normal')
+        self.server.ask('CLIENT PAUSE 60000 WRITE')
+        self.addCleanup(self.server.ask, 'CLIENT UNPAUSE')
+        hook.tell('hold')
+        self.assert_refused(hook, 75, 'somebody else has paused it')
+        self.blocked_write()
+
+    def test_a_lost_connection_is_made_again(self):
+        hook = self.hook(self.option, verb='prepare')
+        hook.prepared()
+        self.server.ask('CLIENT KILL TYPE normal')
+        hook.tell('hold')
+        hook.ready()
+        self.server.ask('CLIENT KILL TYPE normal')
+        hook.verify()
+        writer = self.blocked_write()
+        self.assertEqual(0, hook.release())
+        self.assert_writes(writer)
+
     def test_an_account_need_not_be_allowed_to_echo(self):
         self.server.ask('ACL SETUSER mute on nopass ~* &* +@all -echo')
         self.addCleanup(self.server.ask, 'ACL DELUSER mute')
