@@ -179,8 +179,8 @@ $ANSWER
 END
 }
 
-# Reads what INFO answers, in which no key has a blank. Sets a variable for each of the NUMBERS; and writes: the calls of each command that writes, and the
-# keys that the server removed by itself.
+# Reads what INFO answers, in which no key has a blank. Sets a variable for each of the NUMBERS; and writes: the calls of
+# each command that writes, and the keys that the server removed by itself.
 read_numbers() {
     run_id='' process_id='' role='' loading='' redis_version='' master_repl_offset='' aof_enabled='' aof_buffer_length=0
     rdb_changes_since_last_save='' rdb_bgsave_in_progress='' rdb_last_save_time='' rdb_last_bgsave_status=''
