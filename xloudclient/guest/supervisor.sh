@@ -35,7 +35,7 @@
 # that may not have room: it is all done by what is built in to the shell.
 #
 # Called with: ROLE NONCE LEASE GRACE SUDO SHELL [ROLE'S OWN]; the text of
-# this file is in $t. The role `parts` does nothing: its functions are used.
+# this file is in $t. In the role `parts` it only defines the first functions.
 
 set -f
 LC_ALL=C
@@ -117,6 +117,28 @@ choose_home() {
     [ -d "$home" ] && [ ! -L "$home" ] && [ -O "$home" ] || quit failed "can't use $home"
 }
 
+# is_taken: whether a run is at work. A look at its lock could be in its way.
+is_taken() {
+    set +f
+    workers=$(ls -l /proc/[0-9]*/cwd 2>/dev/null | sed -n "s,.*/proc/\([0-9]*\)/cwd -> $home/run\..*,\1,p")
+    set -f
+    for pid in $workers; do
+        case $(tr '\0' ' ' <"/proc/$pid/cmdline") in *' xloud-supervisor '* | *' xloud-timer '*) return 0 ;; esac
+    done 2>/dev/null
+    return 1
+}
+
+# When a process began: proc(5), /proc/pid/stat, field 22; the second one may
+# contain blanks.
+started() {
+    read -r stat 2>/dev/null <"/proc/$1/stat" || return
+    set -- ${stat##*) }
+    printf '%s\n' "${20}"
+}
+
+# What a freeze hook needs ends here. A shell reads no further, and what is held waits for it.
+[ "$role" != parts ] || return 0
+
 # One supervisor at a time. The lock is an open file that timer, guard and
 # relay share, so it lasts as long as somebody is there to release.
 
@@ -139,14 +161,6 @@ take_folder() {
         mv "$home/lock.d" "$home/stale.$$" && rm -rf "$home/stale.$$" && mkdir "$home/lock.d" || return 1
     fi
     printf '%s %s\n' $$ "$(started $$)" >"$home/lock.d/owner"
-}
-
-# When a process began: proc(5), /proc/pid/stat, field 22; the second one may
-# contain blanks.
-started() {
-    read -r stat 2>/dev/null <"/proc/$1/stat" || return
-    set -- ${stat##*) }
-    printf '%s\n' "${20}"
 }
 
 # The report: what the last supervisor did when nobody listened any more. Its
@@ -255,17 +269,6 @@ agent() {
     supervise
 }
 
-# is_taken: whether a run is at work. A look at its lock could be in its way.
-is_taken() {
-    set +f
-    workers=$(ls -l /proc/[0-9]*/cwd 2>/dev/null | sed -n "s,.*/proc/\([0-9]*\)/cwd -> $home/run\..*,\1,p")
-    set -f
-    for pid in $workers; do
-        case $(tr '\0' ' ' <"/proc/$pid/cmdline") in *' xloud-supervisor '* | *' xloud-timer '*) return 0 ;; esac
-    done 2>/dev/null
-    return 1
-}
-
 supervise() {
     take_lock 0 || quit busy
     end_leftovers
@@ -310,11 +313,12 @@ start_timer() {
 
 holders='' over='' due='' lapsed='' mute='' later=''
 ticks=0 silent=0 age=0 cap='' timer='' ticker='' run_id='' run_end=''
-beat_ticks=-1 beat_time=0 stalled='' failures=0 words='' variables='' broken='' log_id=''
+beat_ticks=-1 beat_time=0 stalled='' failures=0 words='' variables='' broken='' log_id='' release_at=''
 
 serve() {
     while [ -z "$over" ]; do
         next_event
+        [ -z "$release_at" ] || see_answers
         if [ -n "$due" ] && [ -z "$lapsed" ]; then
             lapse
         fi
@@ -357,10 +361,12 @@ act() {
         [ -z "$run_end" ] || log_ended
         [ -z "$log_id" ] || offer_log
         ;;
-    released) eval "said_$2=yes" ;;
+    released) eval "said_$2=yes gone_$2=\$how_$2" ;;
     prepared | ready | held | part)
         [ "$1" != ready ] || eval "ready_$2=yes"
         [ "$1" != held ] || eval "owes_$2="
+        # What it says after `released` is no evidence.
+        eval "[ -z \"\$said_$2\" ]" || return
         # As it came: words may be more than one blank apart.
         say "$event"
         ;;
@@ -390,13 +396,10 @@ request() {
         ;;
     verify) each_holder ask ;;
     drop)
-        mute=yes
-        release "$2" 1
-        speak
+        # Else all are being released, and told of.
+        [ -n "$mute" ] || drop "$2"
         ;;
-    release)
-        [ -n "$lapsed" ] || due='the client asked for it'
-        ;;
+    release) release_at=$((ticks + ${2:-0})) ;;
     bye) over=bye ;;
     eof) due=${due:-'the client is gone'} over=yes ;;
     esac
@@ -406,6 +409,17 @@ each_holder() {
     for one in $holders; do
         "$1" "$one"
     done
+}
+
+# see_answers: releases, as it was asked to, once those that were asked whether they hold have answered, or not in time.
+see_answers() {
+    owing=''
+    each_holder add_owing
+    [ -n "$owing" ] && [ "$ticks" -lt "$release_at" ] || due=${due:-'the client asked for it'}
+}
+
+add_owing() {
+    eval "[ -n \"\$end_$1\" ] || owing=\$owing\$owes_$1"
 }
 
 ask() {
@@ -728,7 +742,8 @@ tell_log() {
 
 lapse() {
     lapsed=${due:-'it was ended'} mute=yes
-    each_holder release
+    each_holder let_go
+    each_holder see_end
     done_lines=''
     each_holder add_done
     write_report "$lapsed" "$done_lines"
@@ -742,28 +757,41 @@ speak() {
     later=''
 }
 
-# release ID [GRACE]: how_ID tells how it ended: before it was asked, when it
-# was asked, or by force.
-release() {
+drop() {
+    mute=yes
+    let_go "$1" 1
+    see_end "$1" 1
+    speak
+}
+
+# let_go ID [GRACE]: waits until it says that it has, or has ended; the next one is not to wait until it has cleaned up.
+# how_ID tells how it ended: before it was asked, when it was asked, or by force.
+let_go() {
     eval "[ -z \"\$how_$1\" ]" || return
-    eval "fd=\$input_$1 how_$1=asked"
-    if [ -z "$fd" ]; then
-        # It never started.
-        say "done" "$1" before 73 no
-        return
-    fi
-    if eval "[ -n \"\$end_$1\" ]"; then
-        eval "how_$1=before"
-    else
+    eval "fd=\$input_$1 how_$1=before"
+    # It never started.
+    [ -n "$fd" ] || { eval "end_$1=73"; return; }
+    if eval "[ -z \"\$end_$1\" ]"; then
+        eval "how_$1=asked"
         signal CONT "$1"
         printf 'release\n' >&"$fd"
     fi
     eval "exec $fd>&-; used_$fd="
     patience "$1"
-    await_end "$1" "${2:-$patience}" || force "$1" terminated TERM ||
-        force "$1" killed KILL || eval "how_$1=stuck end_$1=unknown"
-    eval "say \"done\" $1 \$how_$1 \$end_$1 \${said_$1:-no}"
+    see_off "$1" "${2:-$patience}" "\$gone_$1"
+}
+
+# see_end ID [GRACE]: and tells of it, once.
+see_end() {
+    eval "[ -z \"\$seen_$1\" ]" || return
+    see_off "$1" "${2:-$grace}"
+    eval "seen_$1=yes; say \"done\" $1 \$how_$1 \$end_$1 \${said_$1:-no}"
     end_keepers "$1"
+}
+
+# see_off ID SECONDS [WORD]: waits until it has ended, or WORD expands to something; then ends it.
+see_off() {
+    await_end "$@" || force "$1" terminated TERM || force "$1" killed KILL || eval "how_$1=stuck end_$1=unknown"
 }
 
 # patience ID: sets how many seconds it gets. One that does not read its input
@@ -785,10 +813,10 @@ add_done() {
     eval "done_lines=\"\${done_lines}done $1 \$how_$1 \$end_$1 \${said_$1:-no}\$newline\""
 }
 
-# await_end ID SECONDS. A child that is gone without a word has lost its host.
+# await_end ID SECONDS [WORD]. A child that is gone without a word has lost its host.
 await_end() {
     until=$((ticks + $2)) missed=0
-    while eval "[ -z \"\$end_$1\" ]"; do
+    while eval "[ -z \"\$end_$1${3-}\" ]"; do
         [ "$ticks" -lt "$until" ] || return 1
         seen=$ticks
         next_event
@@ -917,7 +945,6 @@ timer)
     shift 6
     timer "$@"
     ;;
-parts) ;;
 *)
     run=$7
     begin "$role"

@@ -32,7 +32,7 @@ HOME=${HOME:-/root}
 export LC_ALL PATH HOME
 lease=15 grace=12
 verb=${1-} place=${0%/*}
-# The supervisor's own functions, for where it keeps things.
+# The supervisor's functions for where it keeps things.
 set -- parts '' "$lease" "$grace" no sh
 # shellcheck source=/dev/null
 . "$place/supervisor"
@@ -80,11 +80,9 @@ thaw() {
         return
     fi
     note thaw
-    is_asked=''
-    tell verify && is_asked=yes
-    # While they answer.
-    put thawing "$$ $(started $$)" || tell "cap $lease"
-    if [ -n "$is_asked" ]; then
+    # In one go: whatever becomes of us now, it releases once it has the answers, or waited 10 s for them.
+    if tell "verify$newline$nonce release 10"; then
+        put thawing "$$ $(started $$)"
         holder=1
         while [ "$holder" -le "$last" ]; do
             hear 10 "held $holder" "exit $holder" "done $holder" lapsed

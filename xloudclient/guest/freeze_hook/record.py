@@ -35,6 +35,8 @@ from xloudclient.guest.child import Child
 from xloudclient.guest.conversation import Conversation
 from xloudclient.guest.freeze_hook import undescribe
 
+#: Why the supervisor lapses when its client, here the hook, says `release`.
+ASKED = 'the client asked for it'
 #: The number of the last freeze is told before the records and after them.
 LASTS = 2
 
@@ -189,11 +191,13 @@ class _Heard:
             return 'its answer is not JSON'
 
     def _lost(self, child: Child) -> str:
-        if child.quotation:
+        if child.quotation and child.ended in ('', 'before'):
             return f'it has ended: {child.how}{child.quotation}'
-        if self._talk.lapsed is not None:
-            return f'it was released by the guest: {self._talk.lapsed}'
-        return 'it did not answer'
+        lapsed = self._talk.lapsed
+        # The thaw asks all, and releases, with the same breath.
+        if lapsed in (None, ASKED):
+            return f'it did not answer{child.quotation}'
+        return f'it was released by the guest: {lapsed}'
 
     def _never_held(self, child: Child) -> str:
         is_well = not child.has_ended or child.status == 0

@@ -358,9 +358,9 @@ is_freezing() {
     [ ! -e "${STATE:-$root/var/run}/qga.state.isfrozen" ] || return 0
     find_home
     if [ -n "$home" ] && [ -e "$home/agent/open" ] && (
-        t=$(cat "$place/supervisor")
         set -- parts '' 15 12 no sh
-        eval "$t"
+        # shellcheck source=/dev/null
+        . "$place/supervisor"
         is_taken || { home=$home/agent && is_taken; }
     ); then
         return 0
@@ -385,9 +385,9 @@ refuse_freeze() {
 find_home() {
     home=''
     [ ! -e "$place/supervisor" ] || home=$(
-        t=$(cat "$place/supervisor")
         set -- parts '' 15 12 no sh
-        eval "$t"
+        # shellcheck source=/dev/null
+        . "$place/supervisor"
         choose_home >/dev/null && printf '%s' "$home"
     )
 }

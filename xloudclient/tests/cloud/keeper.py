@@ -168,6 +168,10 @@ def _end(where: layout.Layout, options: argparse.Namespace) -> None:
     if process.kill_below(os.getpid()):
         # else who adopts them has them as zombies
         process.reap_all()
+    from xloudclient.tests.cloud.guests import machine
+
+    for guest in where.path('guests').glob('*/.machine'):
+        machine.Machine(where, guest.parent.name).forget()
     if options.delete:
         shutil.rmtree(where.state, ignore_errors=True)
 

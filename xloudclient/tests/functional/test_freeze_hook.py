@@ -51,6 +51,24 @@ OWN = """#!/bin/sh
 echo 'ready {"gives": "application", "data": []}'
 while read -r word && [ "$word" = verify ]; do echo held; done
 """
+#: Holding hooks that have lost it when they are asked; and that take their
+#: time to answer, and to release.
+LOST = """#!/bin/sh
+echo 'ready {"gives": "application", "data": []}'
+read -r word
+echo 'it is gone' >&2
+exit 1
+"""
+UNHURRIED = """#!/bin/sh
+trap '' TERM
+echo 'ready {"gives": "application", "data": []}'
+read -r word
+sleep 3
+echo held
+read -r word
+sleep 8
+echo released
+"""
 #: sync(1) that fails in one holder.
 FAILS_THE_THIRD = """#!/bin/sh
 case $XLOUD_RUN_FOLDER in */d.3) exit 1 ;; esac
@@ -222,6 +240,15 @@ class TestFreezeHook(FreezeHookTestCase):
         self.install('--quiesce', self.own('talkative', TALKATIVE))
         row = self.consistent('--quiesce', 'agent', expect=5)
         self.assertIn('and on and on', row['Reason'])
+
+    def test_each_has_its_time_to_answer_and_then_to_release(self):
+        self.install(
+            '--quiesce', self.own('unhurried', UNHURRIED),
+            '--quiesce', self.own('lost', LOST),
+        )  # fmt: skip
+        row = self.consistent('--quiesce', 'agent', expect=5)
+        self.assertIn('exit status 1; it said: it is gone', row['Reason'])
+        self.assertNotIn('unhurried', row['Reason'])
 
     def test_nova_s_thaw_releases_what_is_held_over_ssh(self):
         self.install()

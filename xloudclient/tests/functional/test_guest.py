@@ -16,6 +16,7 @@ import functools
 import json
 import os
 import pathlib
+import re
 import subprocess
 import threading
 import time
@@ -52,12 +53,24 @@ LINKS = f"""
 SUPERVISOR = (
     resources.files('xloudclient.guest') / 'supervisor.sh'
 ).read_text()
-CARDS = """
-set -- parts n 15 12 no sh
-eval "$t"
-ip() { printf '%s' "$links"; }
+#: One function of it, and what it calls.
+CARDS = f"""
+say() {{ echo "n $*"; }}
+ip() {{ printf '%s' "$links"; }}
+{re.findall(r'^tell_cards.*?^}', SUPERVISOR, re.M | re.S)[0]}
 tell_cards
 """
+#: It has released, and does not end before another one has, too.
+UNTIDY = (
+    HOLDER
+    + """
+until grep -q one "${lock%/*}/released"; do sleep 0.1; done
+"""
+)
+#: It says that it has released, and goes on holding.
+EARLY = HOLDER.replace('verify) echo', 'verify) echo released; echo').replace(
+    'release) break', 'release) sleep 2; break'
+)
 
 
 class HoldTest(testscenarios.WithScenarios, GuestTest):
@@ -78,6 +91,26 @@ class HoldTest(testscenarios.WithScenarios, GuestTest):
         self.assertEqual(['two', 'one'], self.sshd.released())
         guest.close()
         self.assert_nothing_left()
+
+    def test_none_waits_for_another_to_clean_up(self) -> None:
+        guest = self.open(self.shell)
+        for name, text in (('one', HOLDER), ('two', UNTIDY)):
+            guest.hold(self.sshd.quiescer(name, text), {}, 10)
+        self.assertEqual(
+            (Released('two', True), Released('one', True)), guest.release(20)
+        )
+        self.assertEqual(['two', 'one'], self.sshd.released())
+
+    def test_what_is_said_to_be_released_is_not_held(self) -> None:
+        guest = self.open(self.shell)
+        for name, text in (('one', HOLDER), ('two', EARLY)):
+            guest.hold(self.sshd.quiescer(name, text), {}, 10)
+        one, two = guest.verify(1)
+        self.assertIsInstance(one, Evidence)
+        self.assertEqual('it did not answer within 1 s', two)
+        guest.release(20)
+        # Nobody goes by what was said unasked.
+        self.assertEqual(['two', 'one'], self.sshd.released())
 
     def test_what_a_holder_is_told_arrives_as_it_is(self) -> None:
         guest = self.open(self.shell)
@@ -228,7 +261,7 @@ class CardsTest(testscenarios.WithScenarios, testtools.TestCase):
     def test_a_guest_has_its_own_cards_and_no_others(self) -> None:
         asked = subprocess.run(
             [*self.shell.split(), '-c', CARDS],
-            env={**os.environ, 't': SUPERVISOR, 'links': LINKS},
+            env={**os.environ, 'links': LINKS},
             capture_output=True,
             text=True,
             check=True,

@@ -38,6 +38,8 @@ from xloudclient.tests.cloud.guests import account, init, login
 
 COMMANDS = importlib.resources.files('xloudclient.tests.cloud.guests') / 'bin'
 HOOK = 'etc/qemu/fsfreeze-hook'
+#: Where guests keep what a boot is to find no more.
+MEMORY = '/dev/shm'
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -116,6 +118,7 @@ class Machine:
         """
         if not self.exists or self.is_running:
             return
+        self.forget()
         who = self._login
         who.write()
         self._own()
@@ -156,8 +159,26 @@ class Machine:
         if self.pid:
             process.signal_all(process.descendants(self.pid), signal.SIGCONT)
 
+    def forget(self) -> None:
+        """Lose what is in memory, as a machine without power does.
+
+        An id of its own may have been another guest's before.
+        """
+        if not self.exists or self.account.uid is not None:
+            return
+        own, _ = self._ids()
+        for path in pathlib.Path(MEMORY).iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if path.lstat().st_uid != own:
+                    continue
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
+
     def remove(self) -> None:
         """Remove the guest's folder."""
+        self.forget()
         shutil.rmtree(self.home, ignore_errors=True)
 
     def freeze_hook(self, verb: str) -> bool:

@@ -165,6 +165,16 @@ class TestRecord(testtools.TestCase):
             ('n held 2\n', ''), ('lapsed the client', 'lapsed the longest')
         )
         self.assertIn('released by the guest', one.testimonies[1].held)
+        one = freeze(('n held 2\n', ''))
+        self.assertEqual('it did not answer', one.testimonies[1].held)
+        one = freeze(
+            ('n part 2 {"position": "b:1"}\nn held 2\n', ''),
+            ('n done 2 asked 0 yes', 'n done 2 terminated 143 no'),
+            ('n note closed', 'n line 2 so slow\nn end 2 log\nn note closed'),
+        )
+        self.assertEqual(
+            'it did not answer; it said: so slow', one.testimonies[1].held
+        )
 
     def test_what_others_wrote_is_no_line_of_the_record(self):
         for mark in '\f\v\r\x1c\x1d\x1e\x85\u2028\u2029':
