@@ -60,7 +60,6 @@ def wanted(options: argparse.Namespace, kind: kinds.Kind) -> list[Key]:
         for run in range(1, options.runs + 1)
         for arm in arms.ARMS
         if arm.kind is kind
-        and run <= (arm.most or run)
         and arm.name in (options.arm or arms.BY_NAME)
         and (arm.name, run) not in judged
     ]

@@ -35,14 +35,12 @@ class Arm:
     :param kind: of the server
     :param take: takes a snapshot
     :param meaning: what is done, for the page
-    :param most: runs of it, since each takes long; 0 is no limit
     """
 
     name: str
     kind: kinds.Kind
     take: Callable[[Scene], None]
     meaning: str
-    most: int = 0
 
 
 def nothing(scene: Scene) -> None:
@@ -141,14 +139,12 @@ ARMS = (
         '``openstack server snapshot consistent`` of a server with an agent '
         f'and {kinds.LARGE.ballast} MiB more on its disk, which is mirrored '
         f'at {MIRROR_RATE} MiB/s (``virsh blockjob --bandwidth``)',
-        most=2,
     ),
     Arm(
         'large-disk-hook',
         kinds.LARGE_HOOKED,
         agent_on_slow_storage,
         'the same server with ``--quiesce agent``, after ``hook install``',
-        most=2,
     ),
     Arm(
         'large-disk-mysql',
@@ -156,7 +152,6 @@ ARMS = (
         agent_on_slow_storage,
         'the same after ``hook install --quiesce mysql``: one of the '
         'databases is held, the others have the freeze of their file system',
-        most=2,
     ),
 )
 BY_NAME = {arm.name: arm for arm in ARMS}

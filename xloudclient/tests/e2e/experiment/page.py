@@ -202,7 +202,8 @@ clients between the first lock and the thaw, and each start of a process takes
 25 to 45 ms there. How long it holds on this machine's own processors, in the
 embedded cloud, where a script stands for the agent, is in :doc:`performance`.
 
-``tools/e2e experiment`` does all this again. It needs root and about an hour.
+``tools/e2e experiment`` does all this again. It needs root and an hour and
+a quarter.
 """
 
 
