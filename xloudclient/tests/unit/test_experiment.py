@@ -102,6 +102,23 @@ class TestPage(testtools.TestCase):
         cells = ['``nothing``', short, short, '4.50', short, short, short]
         self.assertIn('\n     - '.join(cells), text)
 
+    def test_the_picture_has_room_for_all_that_it_says(self):
+        events = [(name, 1.0 + n / 10) for n, name in enumerate(picture.MARKS)]
+        crowded = result()
+        crowded.events[:] = [('begun', -80.0), *events, ('over', 3.0)]
+        root = ElementTree.fromstring(picture.render([crowded]))
+        said = {
+            one.text: float(one.get('x'))
+            for one in root.iter()
+            if one.text in picture.MARKS
+        }
+        places = [said[name] for name in picture.MARKS]
+        self.assertEqual(sorted(places), places)
+        for name, next_place in zip(
+            picture.MARKS, [*places[1:], picture.WIDTH], strict=True
+        ):
+            self.assertLessEqual(said[name] + 6.2 * len(name), next_place)
+
     def test_the_picture_is_an_image_of_each_arm(self):
         chosen = page.chosen([result(), result('consistent')])
         self.assertEqual(['nothing', 'consistent'], [a.arm for a in chosen])

@@ -75,12 +75,13 @@ def on_slow_storage(scene: Scene) -> None:
 def agent(scene: Scene) -> None:
     """``consistent``, held by the agent's freeze hook alone."""
     scene.snapshot_consistent('--quiesce', 'agent')
+    scene.note_position_of_hook()
 
 
 def agent_on_slow_storage(scene: Scene) -> None:
     """The same, on a disk that takes half a minute to mirror."""
     with scene.slow_mirror(MIRROR_RATE):
-        scene.snapshot_consistent('--quiesce', 'agent')
+        agent(scene)
 
 
 ARMS = (
@@ -144,7 +145,7 @@ ARMS = (
         'large-disk-hook',
         kinds.LARGE_HOOKED,
         agent_on_slow_storage,
-        'the same server with ``--quiesce agent``, after ``hook install``',
+        'a server like it with ``--quiesce agent``, after ``hook install``',
     ),
     Arm(
         'large-disk-mysql',

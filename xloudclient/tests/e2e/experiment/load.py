@@ -62,6 +62,10 @@ class Load:
         """Return how many rows of each store are acknowledged."""
         return self._ask('mark')['counts']
 
+    def mark_at(self, uptime: float) -> Counts:
+        """Return how many were at a time of the guest's own clock."""
+        return self._ask(f'at {uptime}')['counts']
+
     def pauses(self) -> dict[str, list[tuple[float, float]]]:
         """Return when each store wrote nothing, in seconds since the epoch."""
         said = self._ask('report')

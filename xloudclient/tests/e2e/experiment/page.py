@@ -70,12 +70,13 @@ snapshot was taken, or one of a lower class than the command requires, or what
 was launched could not be examined. They were run again. *Lost rows* are those
 that the store had acknowledged before the position (below) and that are not
 in the snapshot: the median of the runs, and the most in parentheses.
-*Damaged* counts the runs in which ``CHECK TABLE`` or ``pg_amcheck`` reported
-damage, rows were missing between others, or the file ended in something that
-was never written. *Replayed* counts the runs in which ext4 had to replay its
-journal, so was not at rest; *fsck* those in which ``e2fsck -fn`` or
-``xfs_repair -n`` complained. *Blocked* is the longest time that any store
-acknowledged nothing: the median. Of each store it was, in seconds:
+*Damaged* counts the runs in which a store did not start, ``CHECK TABLE`` or
+``pg_amcheck`` reported damage, rows were missing between others, or the file
+ended in something that was never written. *Replayed* counts the runs in which
+ext4 had to replay its journal, so was not at rest; *fsck* those in which
+``e2fsck -fn`` or ``xfs_repair -n`` complained. *Blocked* is the longest time
+that any store acknowledged nothing, by the guest's clock: the median. Of each
+store it was, in seconds:
 """
 FAILURES = """
 What failed in earlier series, of earlier versions, had a true class
@@ -91,11 +92,11 @@ What failed in earlier series, of earlier versions, had a true class
 * Once Redis, and twice PostgreSQL, did not answer while ``/`` was frozen: a
   Redis that logs a save hangs on its log, and a new session of PostgreSQL may
   have to write a file. Since then ``redis`` saves before the pause what will
-  soon be due, and ``postgresql`` keeps a session; it did not happen again.
+  soon be due, and ``postgresql`` keeps a session.
 
 In an early series one of ``consistent`` was judged to lack rows of Redis. The
 judge is thought to have asked a Redis that was still loading; it now waits for
-that, and none of the verdicts since is like it.
+that.
 """
 PICTURE_TEXT = """
 One run of each, in seconds:
@@ -181,7 +182,8 @@ What is done in each row of the table:
 
 The *position* is the number of acknowledged rows of each store at the moment
 from which one takes them to be in the snapshot: for ``server snapshot
-consistent``, when all locks are held; in the recipe, after its ``FLUSH
+consistent``, when all locks are held, which with ``--quiesce agent`` is when
+the freeze hook says so in the guest; in the recipe, after its ``FLUSH
 TABLES``; without any lock, before the command is begun.
 
 The launched guest starts no database by itself. Its initial RAM disk runs
@@ -202,8 +204,9 @@ clients between the first lock and the thaw, and each start of a process takes
 25 to 45 ms there. How long it holds on this machine's own processors, in the
 embedded cloud, where a script stands for the agent, is in :doc:`performance`.
 
-``tools/e2e experiment`` does all this again. It needs root and an hour and
-a quarter.
+``tools/e2e experiment`` does all this. It needs root and an hour and a
+quarter. It keeps its results, and goes on where it was interrupted: to do all
+of it again, give ``--results`` the name of a new file.
 """
 
 

@@ -31,6 +31,8 @@ MARKS = (
     'locking',
     'requested',
     'agent told to freeze',
+    'hook locking',
+    'hook released',
     'seen captured',
     'released',
     'unlocked',
@@ -104,20 +106,33 @@ def _marks(
     result: Result, begin: float, scale: float, top: float
 ) -> Iterator[str]:
     low = top + 22 + len(STORES) * ROW
+    first = dict(reversed(result.events))
+    marks = sorted((first[name], name) for name in MARKS if name in first)
+    spots = [LEFT + (when - begin) * scale for when, _ in marks]
+    widths = [6.2 * len(name) + 12 for _, name in marks]
+    for (_, name), x, at in zip(
+        marks, spots, _side_by_side(spots, widths), strict=True
+    ):
+        yield (
+            f'<line x1="{x:.1f}" y1="{top + 18}" x2="{x:.1f}" '
+            f'y2="{low}" stroke="{INK}" stroke-width="1"/>'
+        )
+        yield _text(at, top + 14, name, f'fill="{FAINT}"')
+
+
+def _side_by_side(
+    spots: Sequence[float], widths: Sequence[float]
+) -> list[float]:
+    """Return where texts begin, each as near to its spot as there is room."""
+    places = []
     free = 0.0
-    told = set()
-    for name, when in result.events:
-        if name in MARKS and name not in told:
-            told.add(name)
-            x = LEFT + (when - begin) * scale
-            # side by side even if they are close to each other
-            at = max(x, free)
-            free = at + 6.2 * len(name) + 12
-            yield (
-                f'<line x1="{x:.1f}" y1="{top + 18}" x2="{x:.1f}" '
-                f'y2="{low}" stroke="{INK}" stroke-width="1"/>'
-            )
-            yield _text(at, top + 14, name, f'fill="{FAINT}"')
+    for x, width in zip(spots, widths, strict=True):
+        places.append(max(x, free))
+        free = places[-1] + width
+    free = WIDTH
+    for index in reversed(range(len(places))):
+        places[index] = free = min(places[index], free - widths[index])
+    return places
 
 
 def _axis(seconds: float, scale: float, top: float) -> Iterator[str]:

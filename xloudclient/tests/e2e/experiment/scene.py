@@ -42,6 +42,11 @@ EVENTS = {
     'released': 'released',
 }
 #: libvirt's log of what it told the guest agent; the time is in UTC.
+#: When the freeze hook came to what, in its last record.
+HOOK_NOTES = (
+    'cd /run/xloudclient/agent && sed -n "s/.* note //p" "record.$(cat last)"'
+)
+HOOK_EVENTS = {'lock': 'hook locking', 'closed': 'hook released'}
 AGENT = re.compile(
     r'^(\S+ \S+)\+0000: .*"execute":"guest-fsfreeze-(freeze|thaw)'
 )
@@ -72,6 +77,17 @@ class Scene:
     def note_position(self) -> None:
         """Note which rows are acknowledged."""
         self.position = self._load.mark()
+
+    def note_position_of_hook(self) -> None:
+        """Note which rows were acknowledged once the freeze hook held all.
+
+        Its clock is the load's own.
+        """
+        said = self.machine.run(HOOK_NOTES).splitlines()
+        notes = {name: float(at) for name, at in map(str.split, said)}
+        self.position = self._load.mark_at(notes['held'])
+        for name, text in HOOK_EVENTS.items():
+            self.events.append((text, self._load.epoch + notes[name]))
 
     def create_image(self) -> None:
         """Run ``openstack server image create`` and wait for the image."""

@@ -17,13 +17,16 @@ It is told what to do on standard input, a word a line, and answers each with
 a line of JSON:
 
 ``mark``    how many rows of each store were acknowledged until now
+``at N``    how many were at that time
 ``report``  also all pauses; times are the guest's monotonic clock
 
 At the end of input it ends. It needs nothing of a disk once it has begun, so
 it can be asked while every file system is frozen.
 """
 
+import bisect
 import json
+import math
 import os
 import subprocess
 import sys
@@ -55,9 +58,11 @@ class Writer(threading.Thread):
     def __init__(self, name: str, count: int, write: Write) -> None:
         super().__init__(daemon=True)
         self.name = name
+        self.there = count
         self.count = count
         self.write = write
         self.last = time.monotonic()
+        self.times: list[float] = []
         self.pauses: list[tuple[float, float]] = []
         self.error = ''
 
@@ -77,6 +82,11 @@ class Writer(threading.Thread):
         if now - last > PAUSE_SECONDS:
             self.pauses.append((last, now))
         self.last = now
+        self.times.append(now)
+
+    def count_at(self, when: float) -> int:
+        """Return how many rows were acknowledged until then."""
+        return self.there + bisect.bisect(self.times[:], when)
 
 
 def mariadb() -> list[Writer]:
@@ -154,16 +164,19 @@ def main() -> None:
     for one in writers:
         one.start()
     answer(writers)
-    for word in sys.stdin:
-        answer(writers, is_long=word.strip() == 'report')
+    for line in sys.stdin:
+        word, _, when = line.strip().partition(' ')
+        answer(writers, float(when or 'inf'), is_long=word == 'report')
 
 
-def answer(writers: list[Writer], is_long: bool = False) -> None:
-    """Print a line about the load at this moment."""
+def answer(
+    writers: list[Writer], when: float = math.inf, is_long: bool = False
+) -> None:
+    """Print a line about the load until now; its counts, until then."""
     now = time.monotonic()
     said: dict[str, object] = {
         'now': now,
-        'counts': {one.name: one.count for one in writers},
+        'counts': {one.name: one.count_at(when) for one in writers},
         'errors': [f'{one.name}: {one.error}' for one in writers if one.error],
     }
     if is_long:
