@@ -42,6 +42,14 @@ CLOUD = 'The cloud'
 HERE = 'This machine'
 HOOKS = 'Hooks'
 
+#: What may come to a process that is not the client. The supervisor and its
+#: holders ignore SIGINT and SIGHUP.
+VERBS = (
+    (signal.SIGTERM, 'SIGTERM'),
+    (KILL, 'kill -9'),
+    (STOP, 'stopped, continued'),
+)
+
 NO_LINK = 'there is no session then, or nobody looks at it any more'
 NO_LOCK = 'nothing is locked then'
 NO_CALL = 'no such request is made then'
@@ -68,7 +76,7 @@ WAY_FAULTS = (
             ('ssh', 'ssh', ('connecting', *CONNECTED)),
             ('sshd', "sshd's session", CONNECTED),
         )
-        for number, verb in ((KILL, 'kill -9'), (STOP, 'stopped, continued'))
+        for number, verb in VERBS
     ),
     _signal(
         'shell',
@@ -90,7 +98,7 @@ GUEST_FAULTS = (
             why_not=NO_LINK,
         )
         for role in ('supervisor', 'timer')
-        for number, verb in ((KILL, 'kill -9'), (STOP, 'stopped, continued'))
+        for number, verb in VERBS
     ),
     Fault(
         'whole session kill -9',
@@ -112,7 +120,7 @@ GUEST_FAULTS = (
             needs_lease=False,
         )
         for role in ('holder', 'database client')
-        for number, verb in ((KILL, 'kill -9'), (STOP, 'stopped, continued'))
+        for number, verb in VERBS
     ),
     Fault(
         'database kill -9, restarted',

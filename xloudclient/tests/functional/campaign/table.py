@@ -74,7 +74,9 @@ have no result. In the end it writes this page. Its exit code is 1 if a cell is
 bad.
 
 Not in it, as tests of their own show it: a journal that was cut at any of its
-bytes, and a file system that is frozen when its holders are killed.
+bytes, and a file system that is frozen when its holders are killed. SIGINT and
+SIGHUP are sent to the client alone: the supervisor and its holders ignore
+them, and ssh ends as on SIGTERM.
 
 """
 PHASES_HEAD = """\
