@@ -20,6 +20,7 @@ import contextlib
 import fcntl
 import json
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -54,6 +55,14 @@ esac
 _BUT_FOR_PINS = """case " $* " in *" pin "*) ;; *) {} ;; esac
 exec /usr/bin/setsid "$@"
 """
+
+#: findmnt(8) where nothing is mounted but what a test has mounted, its xfs as
+#: a vfat, which can't be had everywhere, and what is on no disk of a machine.
+_FINDMNT = """case "$*" in *TARGET,*) ;; *) exec /usr/bin/findmnt "$@" ;; esac
+/usr/bin/findmnt "$@" | grep -F {}/ | sed 's/ xfs / vfat /'
+echo '/srv/far far:/srv nfs4 rw,hard'
+echo '/srv/home host: fuse.sshfs rw'
+echo '/srv/fast tmpfs tmpfs rw'"""
 
 #: Seconds from a kill to the thaw, at most: what is promised.
 THAWED_WITHIN = 2
@@ -104,6 +113,14 @@ class MountsTestCase(FsfreezeTestCase):
                 script.write(f'#!/bin/sh\n{text}\n')
             os.chmod(script.name, 0o755)
         return f'{folder}:{quiescer_hook.SEARCH_PATH}'
+
+    def fsfreeze_of_ours(self):
+        """Return an fsfreeze(8) for nothing else of this machine."""
+        program = shutil.which('fsfreeze', path=quiescer_hook.SEARCH_PATH)
+        return (
+            f'case $(readlink "$2") in {self.folder}/* | "") ;; '
+            f'*) exit 9 ;; esac\nexec {program} "$@"'
+        )
 
     def mounted(self, kind, name, size, where=None):
         image = f'{len(self.places)}.{kind}'
@@ -191,6 +208,39 @@ class TestFsfreeze(MountsTestCase):
         frozen = [one['path'] for one in self.ready['frozen']]
         self.assertEqual([self.second, self.first], frozen)
         self.assertEqual([], self.ready['skipped'])
+        if disk := _disk_of(self.folder):
+            for one in self.ready['frozen']:
+                self.assertEqual([disk], one['disks'])
+
+    def test_evidence_names_what_can_not_be_frozen(self):
+        path = self.tools(
+            findmnt=_FINDMNT.format(self.folder),
+            fsfreeze=self.fsfreeze_of_ours(),
+        )
+        for shell in quiescer_hook.SHELLS:
+            with self.subTest(shell=shell):
+                hook = self.hook(PATH=path, shell=shell)
+                ready = hook.ready()
+                self.assertEqual(
+                    [self.first], [one['path'] for one in ready['frozen']]
+                )
+                self.assertEqual(
+                    [self.second], [one['path'] for one in ready['still']]
+                )
+                self.assertEqual(
+                    [
+                        ('/srv/far', "nfs4 can't be frozen"),
+                        ('/srv/home', "fuse.sshfs can't be frozen"),
+                    ],
+                    [(one['path'], one['reason']) for one in ready['skipped']],
+                )
+                hook.verify()
+                self.write(self.second).wait()
+                _run('sync', '-f', self.second)
+                self.assert_fails_verify(hook, 'something was written')
+        for name in (self.second, '/srv/far'):
+            hook = self.hook(f'mounts={name}', PATH=path)
+            self.assert_refused(hook, 1, f"{name} can't be frozen: ")
 
     def test_killing_the_hook_thaws(self):
         for shell in quiescer_hook.SHELLS:
@@ -656,11 +706,7 @@ class TestGuards(MountsTestCase):
         path = self.tools(
             findmnt='case "$*" in *TARGET,*) /usr/bin/findmnt "$@" | '
             f'grep -F {self.folder}/ ;; *) exec /usr/bin/findmnt "$@" ;; esac',
-            # nothing else of this machine, whatever goes wrong
-            fsfreeze='case $(readlink "$2") in '
-            f'{self.folder}/* | "") ;; *) exit 9 ;; esac\n'
-            f'exec {shutil.which("fsfreeze", path=quiescer_hook.SEARCH_PATH)}'
-            ' "$@"',
+            fsfreeze=self.fsfreeze_of_ours(),
         )
         hook = self.hook(PATH=path)
         self.assertEqual(len(self.places), len(hook.ready()['frozen']))
@@ -673,6 +719,17 @@ class TestGuards(MountsTestCase):
         )
         for place in self.places:
             self.assertFalse(self.is_frozen(place))
+
+
+def _disk_of(path):
+    """Name the whole disk that a file is on, where the kernel tells it."""
+    device = os.stat(path).st_dev
+    number = f'{os.major(device)}:{os.minor(device)}'
+    block = pathlib.Path('/sys/dev/block', number).resolve()
+    if (block / 'partition').exists():
+        block = block.parent
+    # one that is made of others has no device of its own
+    return block.name if (block / 'device').exists() else None
 
 
 def _command_line(pid):
