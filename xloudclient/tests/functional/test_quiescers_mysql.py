@@ -111,6 +111,18 @@ def sleeps(seconds):
     return found
 
 
+def clients(hook, program):
+    """Processes of a hook that are this program, not what runs it."""
+    found = []
+    for path in pathlib.Path('/proc').glob('[0-9]*'):
+        with contextlib.suppress(OSError):
+            if (path / 'exe').samefile(program) and (path / 'cwd').samefile(
+                hook.folder
+            ):
+                found.append(int(path.name))
+    return found
+
+
 class TestMysqlHolds(MysqlTestCase):
     def test_no_write_between_ready_and_release(self):
         for shell in quiescer_hook.SHELLS:
@@ -248,6 +260,20 @@ class TestMysqlHolds(MysqlTestCase):
         hook.close_output()
         self.assertEqual(0, hook.release())
         self.assert_writes(writer)
+
+    def test_a_server_that_drops_idle_sessions_keeps_this_one(self):
+        before = self.server.ask('SELECT @@GLOBAL.wait_timeout')
+        self.addCleanup(self.server.ask, f'SET GLOBAL wait_timeout = {before}')
+        self.server.ask('SET GLOBAL wait_timeout = 1')
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                hook = self.held(shell=shell)
+                time.sleep(3)
+                writer = self.blocked_write()
+                hook.verify()
+                self.assertEqual(0, hook.release())
+                self.assert_writes(writer)
 
     def test_rotating_the_log_is_no_write(self):
         hook = self.held()
@@ -620,6 +646,29 @@ class TestMysqlLosesTheLock(MysqlTestCase):
                 self.server.ask(self.server.writing)
                 self.assert_fails_verify(
                     hook, 'the database session that held the lock is gone'
+                )
+
+    def test_verify_fails_when_its_client_has_reconnected(self):
+        folder = quiescer_hook.folder(self)
+        client = shutil.which('mariadb')
+        with open(os.path.join(folder, 'mariadb'), 'w') as script:
+            # one that was killed begins anew, with the same input
+            script.write(
+                f'#!/bin/sh\n{client} "$@"\ncode=$?\n'
+                f'[ $code != 137 ] || exec {client} "$@"\nexit $code\n'
+            )
+        os.chmod(script.name, 0o755)
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                hook = self.held(
+                    shell=shell, PATH=f'{folder}:{quiescer_hook.SEARCH_PATH}'
+                )
+                lost = self.ready['connection']
+                for process in clients(hook, client):
+                    os.kill(process, 9)
+                self.assert_fails_verify(
+                    hook, f'its connection was {lost} and is '
                 )
 
     def test_verify_fails_when_its_client_was_killed(self):
