@@ -21,6 +21,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 
 import testtools
@@ -243,6 +244,22 @@ class HookTestCase(testtools.TestCase):
         self.assertEqual(1, hook.end())
         self.assertIn(sentence, hook.errors())
 
+    def assert_not_on_a_command_line(self, password, *options):
+        """Neither while it prepares nor while it holds, verifies, ends."""
+        for shell in SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                with CommandLines(password) as seen:
+                    hook = self.hook(*options, verb='prepare', shell=shell)
+                    hook.prepared()
+                    hook.tell('hold')
+                    self.assertEqual('application', hook.ready()['gives'])
+                    hook.verify()
+                    looks = seen.looks
+                    self.assertEqual(0, hook.release())
+                self.assertEqual(set(), seen.found)
+                self.assertGreater(looks, 5)
+
     def assert_output_ends(self, hook):
         """No process that outlives the hook keeps its output open."""
         self.assertEqual('', hook.line())
@@ -256,6 +273,34 @@ def folder(test):
     made = tempfile.mkdtemp(prefix='quiescer-', dir='/dev/shm')
     test.addCleanup(shutil.rmtree, made, ignore_errors=True)
     return made
+
+
+class CommandLines:
+    """What anybody sees of all processes, as long as it is entered."""
+
+    def __init__(self, word):
+        self._word = word.encode()
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self.looks = 0
+        #: Those that had the word.
+        self.found = set()
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._is_over.set()
+        self._thread.join()
+
+    def _look(self):
+        while not self._is_over.is_set():
+            for path in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
+                with contextlib.suppress(OSError):
+                    if self._word in (line := path.read_bytes()):
+                        self.found.add(line)
+            self.looks += 1
 
 
 def wait_for(condition, seconds=PATIENCE):

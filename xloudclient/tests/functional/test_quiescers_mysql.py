@@ -57,17 +57,17 @@ class MysqlTestCase(quiescer_hook.HookTestCase):
             options.write('\n'.join(lines) + '\n')
         return path
 
-    def account(self, name, grants='RELOAD'):
+    def account(self, name, grants='RELOAD', password='secret'):
         """Make an account; the path of an option file that logs it in."""
         self.server.ask(
-            f"CREATE USER {name}@localhost IDENTIFIED BY 'secret';"
+            f"CREATE USER {name}@localhost IDENTIFIED BY '{password}';"
             f'GRANT {grants} ON *.* TO {name}@localhost'
         )
         self.addCleanup(self.server.ask, f'DROP USER {name}@localhost')
         return self.option_file(
             '[client]',
             f'user={name}',
-            'password=secret',
+            f'password={password}',
             f'socket={self.server.socket}',
         )
 
@@ -345,6 +345,11 @@ class TestMysqlWhateverTheOptionFileSays(MysqlTestCase):
         )
         hook = self.hook(f'defaults_file={path}')
         self.assert_refused(hook, 1, 'says more than it is asked')
+
+    def test_its_password_is_on_no_command_line(self):
+        password = 'a-mysql-secret'
+        path = self.account('careful', 'ALL', password)
+        self.assert_not_on_a_command_line(password, f'defaults_file={path}')
 
 
 class TestMysqlIsTheServerThatIsMeant(MysqlTestCase):

@@ -852,19 +852,27 @@ class TestRedisWithAppendOnlyFile(RedisTestCase):
 
 class TestRedisWithPassword(quiescer_hook.HookTestCase):
     quiescer = 'redis'
+    password = 'a-redis-secret'
 
-    def test_the_password_comes_from_a_file(self):
+    def setUp(self):
+        super().setUp()
         if missing := quiescer_servers.Redis.missing():
             self.fail(f'{missing} is not installed: see tools/prepare')
         server = quiescer_servers.Redis('--appendonly', 'yes')
         self.addCleanup(server.remove)
-        server.ask('CONFIG SET requirepass secret')
-        self.assert_refused(self.hook(f'socket={server.socket}'), 1, 'NOAUTH')
-        password = f'{server.folder}/password'
-        with open(password, 'w') as file:
-            file.write('secret\n')
-        hook = self.hook(
-            f'socket={server.socket}', f'password_file={password}'
-        )
+        server.ask(f'CONFIG SET requirepass {self.password}')
+        self.option = f'socket={server.socket}'
+        self.file = f'{server.folder}/password'
+        with open(self.file, 'w') as file:
+            file.write(f'{self.password}\n')
+
+    def test_the_password_comes_from_a_file(self):
+        self.assert_refused(self.hook(self.option), 1, 'NOAUTH')
+        hook = self.hook(self.option, f'password_file={self.file}')
         self.assertEqual('application', hook.ready()['gives'])
         self.assertEqual(0, hook.release())
+
+    def test_the_password_is_on_no_command_line(self):
+        self.assert_not_on_a_command_line(
+            self.password, self.option, f'password_file={self.file}'
+        )
