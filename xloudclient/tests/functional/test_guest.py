@@ -219,6 +219,47 @@ class BashTest(GuestTest):
         self.assert_nothing_left()
 
 
+class SudoTest(testscenarios.WithScenarios, GuestTest):
+    scenarios = SHELLS
+
+    def sudo(self, text: str) -> str:
+        """Put a stand-in for sudo there; a shell that finds it first."""
+        (self.sshd / 'bin').mkdir()
+        # where the account of the guest may write
+        self.calls = self.sshd / 'locks' / 'calls'
+        script = self.sshd / 'bin' / 'sudo'
+        script.write_text(
+            f'#!/bin/sh\nprintf "%s\\0" "$*" >>{self.calls}\n{text}\n'
+        )
+        script.chmod(0o755)
+        path = f'{self.sshd / "bin"}:/usr/bin:/bin:/usr/sbin:/sbin'
+        return f'env PATH={path} {self.shell}'
+
+    def called(self) -> list[str]:
+        """What it was called with; NULs end calls."""
+        return self.calls.read_text().split('\0')[:-1]
+
+    def assert_holds(self, guest: SshGuest) -> None:
+        for name in ('one', 'two'):
+            guest.hold(self.sshd.quiescer(name), {}, 10)
+        self.assertTrue(self.sshd.is_locked('one'))
+        self.assertEqual(['p1', 'p1'], [h.position for h in guest.verify(5)])
+        self.assertTrue(all(one.is_free for one in guest.release(20)))
+        guest.close()
+        self.assert_nothing_left()
+
+    def test_sudo_runs_once_and_logs_no_more_than_a_command(self) -> None:
+        # it runs the rest, as the account that it was called by
+        shell = self.sudo('[ "$1 $2" = "-n --" ] && shift 2 && exec "$@"')
+        self.assert_holds(self.open(shell, use_sudo=True))
+        (call,) = self.called()
+        self.assertLess(len(call), 500)
+
+    def test_a_refusal_of_sudo_is_one_too_and_it_goes_on_without(self) -> None:
+        self.assert_holds(self.open(self.sudo('exit 1'), use_sudo=True))
+        self.assertEqual(1, len(self.called()))
+
+
 class NoiseTest(GuestTest):
     def test_noise_of_a_login_shell_is_ignored(self) -> None:
         (self.sshd / 'home' / '.bashrc').write_text(
