@@ -23,6 +23,8 @@ import time
 from xloudclient.guest import quiescers
 from xloudclient.tests.functional import quiescer_hook, quiescer_servers
 
+LEDGER = pathlib.Path(__file__).parents[3] / 'doc/source/user/hold-ledger.sh'
+
 _PAIR = """#!/bin/sh
 echo "$1" >>{log}
 case $1 in
@@ -333,6 +335,80 @@ class TestService(quiescer_hook.HookTestCase):
         self.assert_refused(
             self.service(), 1, "app.service can't be stopped: Access denied"
         )
+
+
+class TestTheExampleOfTheDocs(quiescer_hook.HookTestCase):
+    """It is said to work as it stands."""
+
+    quiescer = 'hold-ledger'
+
+    def setUp(self):
+        super().setUp()
+        self.need('flock')
+        self.ledger = pathlib.Path(quiescer_hook.folder(self))
+        (self.ledger / 'data').write_text('7 bytes')
+
+    def held(self, **rest):
+        hook = self.hook(
+            f'folder={self.ledger}', text=LEDGER.read_text(), **rest
+        )
+        self.ready = hook.ready()
+        return hook
+
+    def write(self):
+        """Begin a write, as the application of the docs does it."""
+        writer = subprocess.Popen(
+            ['flock', 'lock', 'sh', '-c', 'echo more >>data'], cwd=self.ledger
+        )
+        self.addCleanup(writer.wait)
+        self.addCleanup(writer.kill)
+        return writer
+
+    def blocked_write(self):
+        writer = self.write()
+        time.sleep(0.3)
+        self.assertIsNone(writer.poll(), 'it could write under the lock')
+        return writer
+
+    def assert_writes(self, writer):
+        self.assertEqual(0, writer.wait(quiescer_hook.FREED_WITHIN))
+
+    def test_no_write_between_ready_and_release(self):
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                size = (self.ledger / 'data').stat().st_size
+                hook = self.held(shell=shell)
+                writer = self.blocked_write()
+                evidence = {'position': f'{size} bytes'}
+                self.assertEqual(
+                    {'gives': 'application', **evidence}, self.ready
+                )
+                self.assertEqual(evidence, hook.verify())
+                self.assertEqual(0, hook.release())
+                self.assertEqual('released', hook.line())
+                self.assertEqual('', hook.errors())
+                self.assert_writes(writer)
+
+    def test_verify_fails_when_the_lock_was_replaced(self):
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                hook = self.held(shell=shell)
+                hook.verify()
+                (self.ledger / 'lock').unlink()
+                self.assert_writes(self.write())
+                self.assert_fails_verify(hook, 'the lock file is another one')
+
+    def test_whatever_ends_it_releases(self):
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            for end, _ in quiescer_hook.ENDS:
+                with self.subTest(shell=shell):
+                    hook = self.held(shell=shell)
+                    writer = self.blocked_write()
+                    end(hook)
+                    self.assert_writes(writer)
 
 
 _MOUNTS = """20 1 8:1 / / rw - ext4 /dev/vda1 rw
