@@ -16,9 +16,9 @@
 ``World`` is built from a script: the name of a step -> how it ends. Steps are
 ``open``, ``hook``, ``pre``, ``guest-pre``, ``lease``, ``hold:<name>``,
 ``request``, ``volume``, ``look``, ``task``, ``verify``, ``release``,
-``guest-post``, ``post``, ``agree``, ``record``, ``discard``, and
+``guest-post``, ``post``, ``agree``, ``record``, ``discard``, ``volumes``, and
 ``write:<event>`` for lines of the journal: ``BADLY`` is lost, ``HANGING``
-never done, ``BUSY`` late.
+never done, ``BUSY`` late. ``post /there`` is that of one hook alone.
 """
 
 import dataclasses
@@ -178,6 +178,12 @@ class World:
         self.lines: list[dict[str, Any]] = []
         self.held: list[str] = []
         self.released: list[str] = []
+        #: each call of a hook: the step and the path
+        self.called: list[str] = []
+        #: the image's status as of the last look, and as of the last one
+        #: before the holders were asked
+        self.seen: str | None = ''
+        self.seen_before_verify: str | None = ''
         self.recorded: dict[str, str] | None = None
         self.exists = False
         self.has_agreed = False
@@ -251,12 +257,16 @@ class World:
         self, hook: Hook, phase: str, environment: Any, timeout: float
     ) -> HookOutcome:
         step = f'guest-{phase}'
-        if self.script.get(step) is End.LOST:
-            self.log.append(step)
+        if self.end_of(step, hook) is End.LOST:
+            self._note(step, hook)
             raise GuestLost(step)
-        return self._hook(step)
+        return self._hook(step, hook)
 
     def start_lease(self, cap: float) -> None:
+        if self.script.get('lease') is End.HANGING:
+            # the guest port bounds this call by itself
+            self.log.append('lease')
+            raise TimeoutError
         self._take('lease', GuestLost('lease'))
 
     def hold(
@@ -273,6 +283,7 @@ class World:
 
     def verify(self, timeout: float) -> tuple[Evidence | str, ...]:
         self.verified = True
+        self.seen_before_verify = self.seen
         self.log.append('verify')
         end = self.script.get('verify', End.WELL)
         if end is End.INTERRUPTED:
@@ -292,6 +303,7 @@ class World:
             End.WELL,
             End.INTERRUPTED,
         )
+        # so does the guest itself; test_guest has that for real
         names = self.held[::-1]
         self.released += names
         self.held = []
@@ -307,11 +319,20 @@ class World:
         self, hook: Hook, phase: str, environment: Any, timeout: float
     ) -> HookOutcome:
         self.result = environment.get('XLOUD_RESULT', '')
-        return self._hook(phase)
+        return self._hook(phase, hook)
 
-    def _hook(self, step: str) -> HookOutcome:
+    def _note(self, step: str, hook: Hook) -> None:
         self.log.append(step)
-        end = self.script.get(step, End.WELL)
+        self.called.append(f'{step} {hook.path}')
+
+    def end_of(self, step: str, hook: Hook) -> End:
+        """How a call of a hook ends."""
+        whole = self.script.get(step, End.WELL)
+        return self.script.get(f'{step} {hook.path}', whole)
+
+    def _hook(self, step: str, hook: Hook) -> HookOutcome:
+        self._note(step, hook)
+        end = self.end_of(step, hook)
         if end is End.INTERRUPTED:
             self.clock.interrupted = SIGINT
         if end is End.BUG:
@@ -363,7 +384,9 @@ class World:
 
     def image_status(self, image_id: str) -> str | None:
         self._cloud('look')
-        return self.images.pop(0) if len(self.images) > 1 else self.images[0]
+        many = len(self.images) > 1
+        self.seen = self.images.pop(0) if many else self.images[0]
+        return self.seen
 
     def is_task_over(self, server_id: str) -> bool:
         self._cloud('task')

@@ -46,6 +46,7 @@ OWED = {
     'environment': {'XLOUD_RUN_ID': 'r'},
 }
 PAID = {'event': 'post-hook', 'number': 0, 'state': 'succeeded'}
+PAID_1 = {**PAID, 'number': 1}
 REQUEST = {'event': 'request', 'name': 'n', 'volumes': ['v']}
 PROVEN = {
     'event': 'proven',
@@ -92,6 +93,11 @@ class RecoveryTestCase(testtools.TestCase):
     def recover(self):
         [done] = self.recovery.recover()
         return done
+
+    def posts_called(self):
+        paths = [one.args[0].path for one in self.hooks.run.mock_calls]
+        self.hooks.run.reset_mock()
+        return paths
 
     @property
     def journals(self):
@@ -178,11 +184,6 @@ class TestRecovery(RecoveryTestCase):
             ReleaseFailed, list, self.recovery.recover_server('s')
         )
         self.assertIn('MAY STILL BE BLOCKED', str(error))
-
-    def posts_called(self):
-        paths = [one.args[0].path for one in self.hooks.run.mock_calls]
-        self.hooks.run.reset_mock()
-        return paths
 
     def test_every_post_runs_and_each_that_is_owed_is_told(self):
         """Whichever of them fail, and whatever becomes of the snapshot."""
@@ -382,13 +383,62 @@ class TestDamage(RecoveryTestCase):
     def test_a_journal_cut_at_any_byte_tells_of_what_was_begun(self):
         self.dead(OWED, REQUEST, PROVEN)
         whole = (self.folder / 'r.jsonl').read_bytes()
-        ends = [at for at, byte in enumerate(whole) if byte == ord('\n')]
         for size in range(len(whole)):
             remains = Remains.of(runs.parse('r', whole[:size]))
-            lines = sum(end <= size for end in ends)
+            lines = self.count(whole, size)
             self.assertEqual(lines > 1, bool(remains.posts), size)
             self.assertEqual(lines > 2, remains.is_requested, size)
             self.assertEqual(lines > 3, remains.proven is not None, size)
+
+    def cuts(self):
+        """Yield the lines that are whole, for a journal cut at any byte."""
+        here = [{**HOOK, 'number': n, 'path': f'/{n}'} for n in (0, 1)]
+        self.dead({**OWED, 'posts': here}, REQUEST, PAID_1, PROVEN, PAID)
+        path = self.folder / 'r.jsonl'
+        whole = path.read_bytes()
+        # so many files are not to wait for the disk
+        self.useFixture(fixtures.MockPatch('os.fsync'))
+        for size in range(len(whole) + 1):
+            path.write_bytes(whole[:size])
+            yield self.count(whole, size)
+
+    def count(self, whole, size):
+        """The lines that are whole but, at most, for their end."""
+        ends = [at for at, byte in enumerate(whole) if byte == ord('\n')]
+        return sum(end <= size for end in ends)
+
+    def test_a_journal_cut_at_any_byte_is_recovered(self):
+        self.cloud.images.get.return_value = {'status': 'active'}
+        for lines in self.cuts():
+            self.cloud.reset_mock()
+            done = self.recover()
+            self.assertEqual(State.RECOVERED, done.state, done)
+            self.assertEqual(self.owed(lines), self.posts_called())
+            self.assertEqual(lines > 4, self.cloud.record.called)
+            is_begun = 2 < lines <= 4
+            self.assertEqual(is_begun, self.cloud.remove.called)
+            self.assertEqual([], self.journals)
+
+    def owed(self, lines):
+        """The posts that so many lines tell to be owed, in reverse."""
+        if lines < 2:
+            return []
+        return ['/1'] * (lines < 4) + ['/0'] * (lines < 6)
+
+    def test_a_journal_cut_at_any_byte_stays_while_the_cloud_is_away(self):
+        self.cloud.images.get.side_effect = ReplyLost('504')
+        self.cloud.find_run.side_effect = ReplyLost('504')
+        for lines in self.cuts():
+            done = self.recover()
+            self.assertEqual(self.owed(lines), self.posts_called())
+            self.assertEqual(lines > 2, bool(self.journals))
+            if self.journals:
+                self.assertEqual(State.FAILED, done.state)
+                self.assertIn('504', done.reason)
+                self.recover()
+                self.assertEqual([], self.posts_called())
+            self.cloud.record.assert_not_called()
+            self.cloud.remove.assert_not_called()
 
     @settings(max_examples=50, deadline=None)
     @given(

@@ -121,9 +121,10 @@ class MemberTestCase(test_run.ReleaseTestCase):
         self.others = world.group = Others(
             world.clock, end, failure, began, is_after
         )
+        changes.setdefault('hooks', test_run.HOOKS)
         plan = fakes.plan(group_id=GROUP, **changes)
         outcome = Run(plan, world.ports).execute()
-        self.assert_released(world)
+        self.assert_released(world, plan)
         return outcome
 
     def assert_nothing_kept(self, outcome):
@@ -333,9 +334,10 @@ class TestTwoMembers(test_run.ReleaseTestCase):
         self.timeline.append(event)
 
     def check(self, *scripts, **changes):
+        changes.setdefault('hooks', test_run.HOOKS)
         outcomes = self.run_two(*scripts, **changes)
         for world in self.worlds:
-            self.assert_released(world)
+            self.assert_released(world, fakes.plan(**changes))
         self.assert_in_step()
         self.assert_all_or_nothing(outcomes)
 

@@ -29,7 +29,9 @@ from xloudclient.consistency.plan import (
     Companion,
     Consistency,
     GuestState,
+    Hook,
     Kind,
+    Place,
     Quiescer,
     Volume,
 )
@@ -37,25 +39,86 @@ from xloudclient.consistency.run import Run
 from xloudclient.tests.fakes import world as fakes
 from xloudclient.tests.fakes.world import WELL, End
 
-STEPS = (
-    'open',
-    'hook',
-    'pre',
-    'guest-pre',
-    'lease',
-    'hold:mysql',
-    'hold:sync',
-    'request',
-    'look',
-    'task',
-    'verify',
-    'release',
-    'guest-post',
-    'post',
-    'record',
-    'discard',
+ENDS = (
+    End.BADLY,
+    End.HANGING,
+    End.INTERRUPTED,
+    End.LOST,
+    End.BUSY,
+    End.BUG,
 )
-FAULTS = tuple(itertools.product(STEPS, set(End) - {End.WELL}))
+#: The exit code if nothing but this goes wrong, in the order of ``ENDS``, by
+#: the table of the exit codes; the steps are in the order in which their
+#: faults end a run (a cloud that shows nothing does at ``--max-freeze``).
+CODES = {
+    'open': (3, 3, 130, 3, 75, 1),
+    # nobody needs it here
+    'hook': (0, 0, 130, 0, 75, 1),
+    'pre': (3, 3, 130, 3, 75, 1),
+    'guest-pre': (3, 3, 130, 3, 75, 1),
+    'lease': (3, 3, 130, 3, 75, 1),
+    'hold:mysql': (3, 3, 130, 3, 75, 1),
+    'hold:sync': (3, 3, 130, 3, 75, 1),
+    # a lost reply is looked for, and found
+    'request': (4, 7, 130, 0, 75, 1),
+    'task': (0, 0, 130, 0, 75, 1),
+    'look': (7, 7, 130, 7, 75, 1),
+    # BUSY means nothing to it
+    'verify': (5, 5, 130, 5, 0, 5),
+    'release': (6, 6, 130, 6, 6, 6),
+    'guest-post': (6, 6, 130, 6, 6, 6),
+    'post': (6, 6, 130, 6, 6, 6),
+    # a signal is too late
+    'record': (5, 5, 0, 5, 75, 5),
+    # not reached by a run that ends well
+    'discard': (0, 0, 0, 0, 0, 0),
+}
+#: The same of a server with a volume, both of its disks frozen.
+CODES_OF_VOLUMES = {
+    'volume': (4, 7, 130, 4, 75, 1),
+    'volumes': (5, 5, 130, 5, 5, 1),
+}
+#: Of lines of the journal: without that of the posts no hook may run.
+WRITES = {
+    'owed': 1,
+    'hold': 0,
+    'request': 0,
+    'requested': 0,
+    'captured': 0,
+    'released': 0,
+    'post-hook': 0,
+    'proven': 0,
+    'discarded': 0,
+}
+UNWRITTEN = (End.BADLY, End.HANGING, End.BUSY)
+
+STEPS = tuple(CODES)
+FAULTS = tuple(itertools.product(STEPS, ENDS))
+FAULTS_OF_VOLUMES = tuple(itertools.product(CODES_OF_VOLUMES, ENDS))
+FAULTS_OF_WRITES = tuple(
+    (f'write:{event}', end)
+    for event, end in itertools.product(WRITES, UNWRITTEN)
+)
+
+#: Two of each place; that they are mixed changes no order.
+HOOKS = (
+    Hook('/here', Place.HERE),
+    Hook('/guest', Place.GUEST),
+    Hook('/guest-too', Place.GUEST),
+    Hook('/here-too', Place.HERE),
+)
+PRES = [
+    'pre /here',
+    'pre /here-too',
+    'guest-pre /guest',
+    'guest-pre /guest-too',
+]
+POSTS = [
+    'guest-post /guest-too',
+    'guest-post /guest',
+    'post /here-too',
+    'post /here',
+]
 
 
 def run(world, measured_ms=None, **changes):
@@ -586,83 +649,249 @@ class ReleaseTestCase(testtools.TestCase):
         super().setUp()
         self.useFixture(fixtures.FakeLogger())
 
-    def assert_released(self, world):
+    def assert_released(self, world, plan):
         self.assertEqual([], world.held)
-        self.assertLessEqual(world.log.count('release'), 1)
         began = [s for s in world.log if s.startswith('hold:')]
+        wanted = [f'hold:{one.name}' for one in plan.quiescers]
+        self.assertEqual(wanted[: len(began)], began)
+        releases = world.log.count('release')
+        self.assertLessEqual(releases, 1)
         if began:
-            self.assertEqual(1, world.log.count('release'))
-        if set(began) | ({'pre', 'guest-pre'} & set(world.log)):
-            self.assertEqual(1, world.log.count('guest-post'))
-            self.assertEqual(1, world.log.count('post'))
-            self.assertGreater(
-                world.log.index('post'), world.log.index('guest-post')
-            )
+            self.assertEqual(1, releases)
+        self.assert_hooks(world, plan)
         self.assertEqual('close', world.log[-1])
+
+    def assert_hooks(self, world, plan):
+        """Pres in order, and, after the release, each post in reverse."""
+        pres = [one for one in world.called if 'pre ' in one]
+        posts = [one for one in world.called if 'post ' in one]
+        self.assertEqual(PRES[: len(pres)], pres)
+        self.assertEqual(pres + posts, world.called)
+        if posts or pres or 'lease' in world.log:
+            self.assertEqual(POSTS if plan.hooks else [], posts)
+        if 'release' in world.log:
+            before = world.log[: world.log.index('release')]
+            self.assertFalse({'post', 'guest-post'} & set(before))
 
 
 class TestEverySequence(ReleaseTestCase):
     """Whatever happens, and in whatever order."""
 
-    def check(self, script, **changes):
-        world = fakes.World(script, images=['queued', 'queued', 'saving'])
-        outcome = run(world, **changes)
-        self.assert_released(world)
+    def check(self, script, *known, **changes):
+        """
+        :param known: the faults of which the exit code is to be judged
+        """
+        # so many that the task is looked at, too
+        images = ['queued'] * 4 + ['saving', 'active']
+        world = fakes.World(script, images=images)
+        if 'volumes' in changes:
+            disks = ('vda', 'vdb')
+            world.evidence = Evidence(
+                Consistency.APPLICATION, (Data('/var/lib', disks),), disks
+            )
+        # the shorter, the fewer looks of a run that has to give up
+        budget = Budget(max_freeze=30.0, hook=2.0)
+        outcome = run(world, budget=budget, hooks=HOOKS, **changes)
+        self.assert_released(world, outcome.plan)
         self.assert_told(world, outcome)
         self.assert_honest(world, outcome)
+        self.assert_claims(world, outcome)
+        if known:
+            code = self.expected(world, known)
+            self.assertEqual(code, outcome.exit_code, (script, world.log))
+        return world, outcome
+
+    def failed_posts(self, world):
+        for hook in HOOKS:
+            step = 'post' if hook.place is Place.HERE else 'guest-post'
+            if world.end_of(step, hook) not in WELL:
+                yield hook
 
     def assert_told(self, world, outcome: Outcome):
         """A post that failed is named, whatever else did, and stays owed."""
         if not {'pre', 'guest-pre'} & set(world.log):
             return
-        for step, path in (('guest-post', '/guest'), ('post', '/here')):
-            if world.script.get(step) not in (None, *WELL):
-                self.assertEqual(ExitCode.RELEASE_FAILED, outcome.exit_code)
-                self.assertIn(f'the post hook {path} ', outcome.message)
-                self.assertTrue(outcome.leaves_something)
+        for hook in self.failed_posts(world):
+            self.assertEqual(ExitCode.RELEASE_FAILED, outcome.exit_code)
+            self.assertIn(f'the post hook {hook.path} ', outcome.message)
+            self.assertTrue(outcome.leaves_something)
+
+    def may_block(self, world):
+        is_stuck = world.script.get('release', End.WELL) not in WELL
+        is_owed = {'pre', 'guest-pre'} & set(world.log)
+        return (is_stuck and world.released) or (
+            is_owed and any(self.failed_posts(world))
+        )
+
+    def code_of(self, step, end):
+        if step.startswith('write:'):
+            return WRITES[step.removeprefix('write:')]
+        [step, *_] = step.split()
+        return {**CODES, **CODES_OF_VOLUMES}[step][ENDS.index(end)]
+
+    def is_reached(self, world, step, end):
+        if step.startswith('write:'):
+            event = step.removeprefix('write:')
+            return event in [line['event'] for line in world.lines]
+        log = world.log
+        is_late = 'release' in log[: log.index(step)] if step in log else False
+        if step == 'task' and is_late:
+            # the time had run out, so that only a signal counts
+            return end is End.INTERRUPTED
+        return step in log or step in world.called
+
+    def expected(self, world, faults):
+        """The exit code of faults that are given in the order of ``STEPS``.
+
+        What may still block is said above all. Else it is the first that
+        ended the run, or a signal when the time had run out; a class that is
+        lower is told of if nothing else is to be.
+        """
+        if self.may_block(world):
+            return ExitCode.RELEASE_FAILED
+        codes = [
+            self.code_of(step, end)
+            for step, end in faults
+            if self.is_reached(world, step, end)
+        ]
+        # without anything held, nothing is stuck
+        ends = [code for code in codes if code not in (0, 5, 6)]
+        if {7, 130} <= set(ends):
+            return ExitCode.INTERRUPTED
+        return ends[0] if ends else 5 if 5 in codes else 0
 
     def assert_honest(self, world, outcome: Outcome):
         self.assertIn(outcome.exit_code, set(ExitCode))
         self.assertEqual(
             bool(outcome.message), outcome.exit_code is not ExitCode.DONE
         )
-        claimed = (world.recorded or {}).get('xloud_consistency', 'none')
-        if claimed == 'application':
-            self.assertTrue(world.verified)
-            self.assertNotIn(
-                world.script.get('verify'), (End.BADLY, End.LOST, End.HANGING)
-            )
-        if outcome.exit_code is ExitCode.DONE:
-            self.assertEqual('application', claimed)
+        is_six = outcome.exit_code is ExitCode.RELEASE_FAILED
+        self.assertEqual(bool(self.may_block(world)), is_six)
         if outcome.status is Status.SKIPPED:
             self.assertFalse(world.exists)
+        if outcome.status in (Status.DISCARDED, Status.FAILED):
+            # or it is named, and the journal stays
+            self.assertTrue(not world.exists or outcome.leaves_something)
+        is_kept = outcome.status in (Status.ACTIVE, Status.CAPTURED)
+        if is_kept:
+            self.assertTrue(world.exists)
+            self.assertEqual(fakes.IMAGE, outcome.requested.image_id)
+        if outcome.exit_code in (ExitCode.DONE, ExitCode.LOWER_CLASS):
+            self.assertTrue(is_kept or outcome.status is Status.DISCARDED)
+
+    def assert_claims(self, world, outcome: Outcome):
+        """No row, image or journal says more than was shown."""
+        shown = self.shown(world, outcome)
+        if outcome.consistency is not None:
+            self.assertEqual(shown, outcome.consistency)
+        proven = [one for one in world.lines if one['event'] == 'proven']
+        for claims in (
+            world.recorded or {},
+            *(one['properties'] for one in proven),
+        ):
+            claimed = claims.get('xloud_consistency', 'none')
+            self.assertLessEqual(Consistency.of(claimed), shown)
+        if outcome.exit_code is ExitCode.DONE:
+            self.assertEqual(Consistency.APPLICATION, outcome.consistency)
+            said = world.recorded['xloud_consistency']
+            self.assertEqual('application', said)
+        if outcome.consistency not in (None, Consistency.APPLICATION):
+            self.assertNotEqual('', outcome.reason)
+        names = ('mysql', 'sync') if self.were_held(world) else ()
+        self.assertEqual(names, outcome.quiesced)
+
+    def were_held(self, world):
+        end = world.script.get('verify', End.WELL)
+        return 'verify' in world.log and end in (*WELL, End.BUSY)
+
+    def shown(self, world, outcome: Outcome):
+        """The class that the world showed, whatever the run made of it."""
+        if not outcome.captured_at:
+            return Consistency.NONE
+        has_volumes = bool(outcome.plan.captured_volumes)
+        has_held = (
+            self.were_held(world)
+            and world.seen_before_verify in ('saving', 'active')
+            and world.log.index('verify') < world.log.index('release')
+        )
+        if not has_held:
+            return Consistency.NONE if has_volumes else Consistency.CRASH
+        are_same = world.script.get('volumes', End.WELL) in WELL
+        if has_volumes and not are_same:
+            return Consistency.NONE
+        return Consistency.APPLICATION
 
     def test_every_single_fault(self):
-        for step, end in FAULTS:
-            self.check({step: end})
+        for fault in (*FAULTS, *FAULTS_OF_WRITES):
+            self.check(dict([fault]), fault)
+
+    def test_every_fault_of_one_of_two_hooks(self):
+        for one, end in itertools.product(PRES + POSTS, ENDS):
+            self.check({one: end}, (one, end))
+
+    def test_every_single_fault_with_a_volume(self):
+        volumes = (fakes.data_volume(),)
+        for fault in (*FAULTS, *FAULTS_OF_VOLUMES, *FAULTS_OF_WRITES):
+            self.check(dict([fault]), fault, volumes=volumes)
+
+    def test_every_end_of_the_discard_of_a_lower_class(self):
+        for end in ENDS:
+            world, outcome = self.check(
+                {'verify': End.BADLY, 'discard': end}, discard_lower=True
+            )
+            self.assertIn('discard', world.log)
+            self.assertEqual(ExitCode.LOWER_CLASS, outcome.exit_code)
+            self.assertEqual(world.exists, outcome.leaves_something)
+            is_gone = outcome.status is Status.DISCARDED
+            self.assertEqual(not world.exists, is_gone)
 
     def test_every_single_fault_of_a_rehearsal(self):
+        untouched = ('request', 'look', 'task', 'record', 'discard')
         for step, end in FAULTS:
             world = fakes.World({step: end})
-            outcome = run(world, rehearse=True)
-            self.assert_released(world)
+            outcome = run(world, rehearse=True, hooks=HOOKS)
+            self.assert_released(world, outcome.plan)
             self.assertNotIn('request', world.log)
             self.assertEqual(Status.SKIPPED, outcome.status)
+            code = 0 if step in untouched else self.code_of(step, end)
+            if (
+                code == 130
+                and 'verify' in world.log[: world.log.index(step) + 1]
+            ):
+                # a signal is too late
+                code = 0
+            self.assertEqual(code, outcome.exit_code, (step, end))
             if outcome.exit_code is ExitCode.DONE:
                 self.assertEqual(Consistency.APPLICATION, outcome.consistency)
 
     def test_every_pair_of_faults(self):
-        for (one, end), (other, last) in itertools.combinations(FAULTS, 2):
-            if one != other:
-                self.check({one: end, other: last})
+        for one, other in itertools.combinations(FAULTS, 2):
+            if one[0] != other[0]:
+                self.check(dict([one, other]), one, other)
+
+    def test_every_fault_with_a_line_that_is_not_written(self):
+        written = [
+            one
+            for one in FAULTS_OF_WRITES
+            if one[0] in ('write:owed', 'write:proven')
+        ]
+        for line, fault in itertools.product(written, FAULTS):
+            self.check(dict([line, fault]))
 
     @settings(max_examples=300, deadline=None)
     @given(
         st.dictionaries(
-            st.sampled_from(STEPS), st.sampled_from(End), min_size=3
+            st.sampled_from(
+                [*STEPS, *CODES_OF_VOLUMES, *PRES, *POSTS]
+                + [f'write:{event}' for event in WRITES]
+            ),
+            st.sampled_from(End),
+            min_size=3,
         ),
         st.booleans(),
         st.booleans(),
+        st.booleans(),
     )
-    def test_longer_sequences(self, script, discard, wait):
-        self.check(script, discard_lower=discard, wait=wait)
+    def test_longer_sequences(self, script, discard, wait, has_volume):
+        more = {'volumes': (fakes.data_volume(),)} if has_volume else {}
+        self.check(script, discard_lower=discard, wait=wait, **more)
