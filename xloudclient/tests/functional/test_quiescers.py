@@ -16,6 +16,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -49,6 +50,7 @@ case $word in
 stop)
     [ ! -e refuses ] || { echo "Access denied" >&2; exit 4; }
     echo stop >>log
+    [ ! -e hangs ] || sleep 60
     if [ -e ill ]; then
         echo failed timeout 7 >state
     else
@@ -319,6 +321,23 @@ class TestService(quiescer_hook.HookTestCase):
         self.put('ill')
         self.assert_refused(self.service(), 1, 'did not come to rest')
         self.assertEqual('active', self.get('state')[0])
+
+    def test_one_whose_stop_hangs_is_started_again(self):
+        self.put('hangs')
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                self.put('log')
+                hook = self.service(shell=shell)
+                self.assertTrue(
+                    quiescer_hook.wait_for(lambda: self.get('log'))
+                )
+                # as the supervisor ends what is not ready in time
+                os.killpg(hook.process.pid, signal.SIGTERM)
+                self.assertEqual('', hook.line())
+                self.assertEqual(1, hook.end())
+                self.assertIn('ended before it was ready', hook.errors())
+                self.assertEqual(['stop', 'start'], self.get('log'))
 
     def test_one_that_can_not_be_started_is_a_failed_release(self):
         hook = self.service()
