@@ -85,6 +85,8 @@ find_data() {
 open_files() {
     systemctl show -p StateDirectory --value -- "$name" </dev/null 2>/dev/null | tr ' ' '\n' | sed -n 's,^[^/],/var/lib/&,p'
     group=$(systemctl show -p ControlGroup --value -- "$name" </dev/null 2>/dev/null)
+    # One that does not run has none, and everything else would be in it.
+    [ -n "$group" ] || return 0
     cat "/sys/fs/cgroup$group/cgroup.procs" "/sys/fs/cgroup/systemd$group/cgroup.procs" 2>/dev/null | while read -r process; do
         for descriptor in "/proc/$process/fd"/*; do
             # The last digit of the flags, in octal: 1 write, 2 read and write.

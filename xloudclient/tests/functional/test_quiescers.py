@@ -285,6 +285,16 @@ class TestService(quiescer_hook.HookTestCase):
         self.assertIn('/var/lib/app', places)
         self.assertNotIn(os.path.dirname(__file__), places)
 
+    def test_what_does_not_run_writes_nowhere(self):
+        place = tempfile.mkdtemp(prefix='quiescer-', dir='/var/tmp')
+        self.addCleanup(shutil.rmtree, place)
+        self.put('group')
+        with open(f'{place}/written', 'w'):
+            ready = self.service('name=app.service').ready()
+        self.assertEqual(
+            ['/var/lib/app'], [one['path'] for one in ready['data']]
+        )
+
     def test_killing_the_hook_starts_it_again(self):
         hook = self.service()
         hook.ready()
