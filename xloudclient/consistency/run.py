@@ -285,6 +285,8 @@ class Run:
     def _conclude_snapshot(self) -> None:
         """Claim the snapshot, or discard one of too low a class."""
         if self.plan.rehearse and not self.progress.failure:
+            # of a signal that came late, a snapshot's wait would hear
+            self._remaining()
             self.progress.proof = self.judging.prove()
         if not self.progress.captured_at or self.progress.is_forsaken:
             return
