@@ -13,9 +13,18 @@
 
 """What other people write: names, metadata, properties, recipes."""
 
+import time
+
 from xloudclient.tests.functional import base
+from xloudclient.tests.functional.writer import Writer
 
 MARK = 'touched-by-a-hostile-value'
+EVIL = '\x1b[2J\r\nforged | $(touch x)'
+SHOWN = (
+    'xloud_server_name', 'xloud_run', 'xloud_group', 'xloud_captured_at',
+    'xloud_quiesced', 'xloud_reason', 'xloud_position', 'xloud_flavor',
+    'xloud_networks', 'xloud_key_name', 'xloud_security_groups',
+)  # fmt: skip
 #: The vendor's guide, as a pair of hooks: the lock goes with its client.
 RECIPE = """#!/bin/sh
 case $1 in
@@ -129,6 +138,48 @@ class TestHostile(base.FunctionalTestCase):
         self.assertEqual('crash', made['xloud_consistency'])
         self.assertEqual('', made['xloud_volumes_3'])
 
+    def test_properties_that_another_project_forged(self):
+        server = self.place.server(name='web')
+        image = self.place.image(
+            name=f'web $(touch x);`x` {EVIL}', user='other',
+            image_type='snapshot', instance_uuid=server.id,
+            xloud_consistency='application', xloud_frozen_ms='9' * 9,
+            **dict.fromkeys(SHOWN, EVIL),
+        )  # fmt: skip
+        theirs, ours = map(self.cloud.connection, ('other', 'demo'))
+        theirs.image.update_image(image, xloud_image=image)
+        for visibility in ('shared', 'community'):
+            theirs.image.update_image(image, visibility=visibility)
+            if visibility == 'shared':
+                project = ours.current_project_id
+                theirs.image.add_member(image, member_id=project)
+                ours.image.update_member(project, image, status='accepted')
+                shared = ['list', '--shared', '--server', 'web', '--long']
+                self.assertIn(' unknown ', self.harmless(*shared))
+                self.harmless(*shared, '--consistency', 'none', absent=image)
+            self.harmless('list', '--server', 'web', absent=image)
+            said = self.harmless('show', image)
+            self.assertRegex(said, r'\n\| consistency +\| unknown +\|')
+            self.assertIn("another project recorded it as 'application'", said)
+            self.assertIn('\\x1b[2J\\r\\nforged', said)
+        # nor is its hold, as if of a good run, what the next is predicted from
+        planned = {'xloud_reason': '', 'xloud_group': ''}
+        theirs.image.update_image(image, visibility='shared', **planned)
+        self.snapshot(
+            'consistent', 'web', '--quiesce', 'sync', '--rehearse',
+            *self.reach(server),
+        )  # fmt: skip
+
+    def harmless(self, *words, absent='a traceback') -> str:
+        """Run a snapshot command; return its table."""
+        result = self.openstack('snapshot', *words)
+        self.assertEqual(0, result.code, result.stderr)
+        said = result.stdout + result.stderr
+        self.assertNotIn('\x1b', said)
+        self.assertNotRegex(said, '(?m)^forged')
+        self.assertNotIn(absent, said)
+        return result.stdout
+
     def test_the_vendors_recipe_holds_nothing_and_gets_crash(self):
         server = self.place.server(name='db')
         guest = self.cloud.guest(server)
@@ -146,3 +197,28 @@ class TestHostile(base.FunctionalTestCase):
             '--require', 'application', *self.reach(server), expect=5,
         )  # fmt: skip
         self.assertEqual('crash', row['Consistency'])
+
+    def test_the_vendors_recipe_is_discarded_when_a_class_is_required(self):
+        for volume_backed, event in (
+            (False, 'captured'),
+            (True, 'volume-captured'),
+        ):
+            server = self.place.server(volume_backed=volume_backed)
+            guest = self.cloud.guest(server)
+            guest.start_mariadb()
+            self.addCleanup(guest.stop_mariadb)
+            writer = Writer(guest)
+            self.addCleanup(writer.stop)
+            before, began = self.counts(), time.time()
+            recipe = self.script('recipe', RECIPE)
+            [row] = self.snapshot(
+                'consistent', server.id, '--quiesce',
+                f'pair,file={recipe},pre=pre,post=post', '--wait',
+                '--require', 'application', '--discard-lower',
+                *self.reach(server), expect=5,
+            )  # fmt: skip
+            self.assertEqual('discarded', row['Status'])
+            happened = [one.event for one in self.cloud.events(since=began)]
+            self.assertIn(event, happened)
+            self.assertEqual(before, self.counts())
+            writer.await_rows(2, 5)
