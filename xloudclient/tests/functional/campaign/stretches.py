@@ -119,20 +119,19 @@ class Gate(Stretch):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SlowLogin(Stretch):
-    """The guest's sshd runs a file of its user's before the shell."""
+    """The login shell waits: bash reads this file when sshd starts it."""
 
     def begin(self, subject: Subject, seconds: float) -> None:
         subject.gate.touch()
         wait = WAIT.format(gate=subject.gate)
-        rc = subject.guest.home / '.ssh' / 'rc'
-        rc.write_text(f': >{subject.reached}\n{wait}\n')
-        rc.chmod(0o644)
+        subject.bashrc.write_text(f': >{subject.reached}\n{wait}\n')
+        subject.bashrc.chmod(0o644)
 
     def is_reached(self, client: Client) -> bool:
         return client.subject.reached.exists()
 
     def ease(self, subject: Subject) -> None:
-        (subject.guest.home / '.ssh' / 'rc').unlink(missing_ok=True)
+        subject.bashrc.unlink(missing_ok=True)
         subject.open_gate()
 
 

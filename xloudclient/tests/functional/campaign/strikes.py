@@ -78,14 +78,9 @@ def _holder(scene: Scene) -> int:
 
 
 def _shell(scene: Scene) -> int:
-    """What sshd started: the login shell, which becomes the supervisor."""
-    scene_root = scene.subject.root
-    reached = [
-        pid
-        for pid in processes.below(scene_root, 'sh')
-        if '.ssh/rc' in processes.arguments(pid)
-    ]
-    return reached[0] if reached else _supervisor(scene)
+    """The login shell, as long as it has not become the supervisor."""
+    shell = _supervisor(scene)
+    return shell if shell in processes.below(scene.subject.root, 'bash') else 0
 
 
 ROLES: Mapping[str, Callable[[Scene], int]] = {

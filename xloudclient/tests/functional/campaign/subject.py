@@ -43,6 +43,7 @@ class Subject:
         self.guest = cloud.guest(self.server)
         self.gate = self.guest.home / 'gate'
         self.reached = self.guest.home / 'reached'
+        self.bashrc = self.guest.home / '.bashrc'
         self.blocker: Any = None
         self.guest.start_mariadb()
         self.guest.start_postgresql()
@@ -116,7 +117,7 @@ class Subject:
         """Have it as it was before the first cell."""
         self.open_gate()
         self.reached.unlink(missing_ok=True)
-        (self.guest.home / '.ssh' / 'rc').unlink(missing_ok=True)
+        self.bashrc.unlink(missing_ok=True)
         if self.blocker is not None:
             self.blocker.communicate('', timeout=10)
             self.blocker = None
