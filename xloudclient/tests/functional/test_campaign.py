@@ -12,7 +12,7 @@
 
 """The telling cells of the fault campaign; ``tools/campaign`` runs them all.
 
-The rest of the table takes hours, and is in the documentation.
+The rest of the table takes over an hour, and is in the documentation.
 """
 
 import testtools

@@ -69,9 +69,9 @@ A cell is bad, and says so in bold type, if
    $ tools/campaign --phase held --fault 'ssh kill -9' --again
    $ tools/campaign                           # all that has no result yet
 
-All of it takes hours; it can be interrupted, and goes on with the cells that
-have no result. In the end it writes this page. Its exit code is 1 if a cell is
-bad.
+All of it takes over an hour; it can be interrupted, and goes on with the
+cells that have no result. In the end it writes this page. Its exit code is 1
+if a cell is bad.
 
 Not in it, as tests of their own show it: a journal that was cut at any of its
 bytes, and a file system that is frozen when its holders are killed. SIGINT and
