@@ -62,9 +62,10 @@ THAW_SECONDS = 20.0
 NO_RECORDS = 999_999_999
 
 NOT_CALLED = (
-    'the freeze hook was not called: Nova calls it only where the server was '
-    'booted from an image with hw_qemu_guest_agent, and not for a cold '
-    'snapshot or one that RBD makes'
+    'the freeze hook was not called: the agent did not answer Nova, or Nova '
+    'did not call it, as it does only where the server was booted from an '
+    'image with hw_qemu_guest_agent, and not for a cold snapshot or one that '
+    'RBD makes'
 )
 NOT_UPLOADED = (
     'no compute host was seen to upload the disk, so the freeze that the '
@@ -250,13 +251,22 @@ class Witness:
         return ''
 
     def _await_thaw(self) -> FreezeHook:
-        end = self.world.clock.now() + THAW_SECONDS
+        """Look at the record until it is whole.
+
+        A guest that has just been thawed may be busy, and answer late.
+        """
+        clock = self.world.clock
+        end = clock.now() + THAW_SECONDS
         while True:
-            hook = self._ask(self._since or 0)
-            is_over = all(one.is_over for one in hook.freezes)
-            if is_over or self.world.clock.now() >= end:
-                return hook
-            self.world.clock.wait(min(PERIOD_SECONDS, self._remaining()))
+            is_last = clock.now() >= end
+            try:
+                hook = self._ask(self._since or 0)
+                if is_last or all(one.is_over for one in hook.freezes):
+                    return hook
+            except TimeoutError:
+                if is_last:
+                    raise
+            clock.wait(min(PERIOD_SECONDS, self._remaining()))
 
     def _take_over(self, freezes: tuple[Freeze, ...]) -> None:
         """What the hook held is what was held in this run."""

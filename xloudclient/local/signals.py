@@ -21,14 +21,16 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any
 
-#: A signal that comes between Python's last look for one and the system call
-#: is handled only when that returns.
+#: Between two looks at a thread: a handler runs in the main thread only, and
+#: one that comes between Python's last look for a signal and the system call
+#: runs when that returns.
 UNHEARD_SECONDS = 0.5
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -36,24 +38,45 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Interruption:
     """Whether a signal asked us to stop, and which.
 
-    It is a pipe, as :class:`threading.Event` must not be set by a handler
-    that may have interrupted the very thread that is inside its lock. The
-    pipe is never read from, so that all waiters see it.
+    Python writes the number of a signal to a socket at once, in whichever
+    thread it comes (:func:`signal.set_wakeup_fd`): the handler runs later,
+    when the main thread gets to it, and a :class:`threading.Event` must not
+    be set there, as it may have interrupted the very thread that is inside
+    its lock. What is written is only looked at, so that all waiters see it.
     """
 
     def __init__(self) -> None:
-        self._read_end, self._write_end = os.pipe()
-        self.signal_number = 0
+        self._heard, self._told = socket.socketpair()
+        self._heard.setblocking(False)
+        self._told.setblocking(False)
 
     def fileno(self) -> int:
         """A descriptor that is readable once a signal came."""
-        return self._read_end
+        return self._heard.fileno()
+
+    @property
+    def signal_number(self) -> int:
+        """The first signal; 0 if none came."""
+        try:
+            return self._heard.recv(1, socket.MSG_PEEK)[0]
+        except BlockingIOError:
+            return 0
 
     def set(self, signal_number: int) -> None:
         """Make every wait end; the first number counts."""
-        if not self.signal_number:
-            self.signal_number = signal_number
-            os.write(self._write_end, b'!')
+        with contextlib.suppress(BlockingIOError):
+            self._told.send(bytes([signal_number]))
+
+    @contextlib.contextmanager
+    def set_by_signals(self) -> Iterator[None]:
+        """Within, it is set by each signal that Python has a handler for."""
+        previous = signal.set_wakeup_fd(
+            self._told.fileno(), warn_on_full_buffer=False
+        )
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(previous)
 
     def wait(self, seconds: float) -> bool:
         """Wait so long at most, and say whether a signal came."""
@@ -71,7 +94,7 @@ def readable(files: list[Any], seconds: float) -> list[int]:
         poll.register(file, select.POLLIN)
     end = time.monotonic() + seconds
     while True:
-        remaining = min(max(end - time.monotonic(), 0), UNHEARD_SECONDS)
+        remaining = max(end - time.monotonic(), 0)
         # rounded up: a wait of less than it was asked for would be a busy loop
         found = poll.poll(int(remaining * 1000 + 0.999))
         if found or time.monotonic() >= end:
@@ -99,12 +122,13 @@ def interruptible(say_again: Callable[[], None]) -> Iterator[Interruption]:
     again, tell = os.pipe()
     os.set_blocking(tell, False)
 
+    came: list[int] = []
+
     def handle(number: int, frame: FrameType | None) -> None:
-        if not interruption.signal_number:
-            interruption.set(number)
-            return
-        with contextlib.suppress(BlockingIOError):
-            os.write(tell, b'!')
+        came.append(number)
+        if len(came) > 1:
+            with contextlib.suppress(BlockingIOError):
+                os.write(tell, b'!')
 
     teller = threading.Thread(
         target=_tell, args=(again, say_again), daemon=True
@@ -112,7 +136,8 @@ def interruptible(say_again: Callable[[], None]) -> Iterator[Interruption]:
     teller.start()
     previous = _install(handle)
     try:
-        yield interruption
+        with interruption.set_by_signals():
+            yield interruption
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -212,6 +212,23 @@ class TestByAgent(WitnessTestCase):
             self.assertIn(words, outcome.message)
             self.assertNotIn('request', self.world.log)
 
+    def test_a_guest_that_answers_late_is_asked_again(self):
+        late = [TimeoutError(), TimeoutError()]
+
+        class World(fakes.World):
+            def freeze_hook(self, timeout, since=0, expect=False):
+                hook = super().freeze_hook(timeout, since, expect)
+                if 'request' in self.log and late:
+                    raise late.pop()
+                return hook
+
+        world = World(images=IMAGES)
+        world.freeze_hooks = [USED, USED, recorded(GOOD)]
+        plan = fakes.plan(quiescers=(), by_agent=True)
+        outcome = Run(plan, world.ports).execute()
+        self.assertEqual([], late)
+        self.assertEqual(Consistency.APPLICATION, outcome.consistency)
+
     def test_a_record_that_can_not_be_read_proves_nothing(self):
         class World(fakes.World):
             def freeze_hook(self, timeout, since=0, expect=False):
