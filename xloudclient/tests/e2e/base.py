@@ -32,6 +32,8 @@ from xloudclient.tests.e2e.machine import GuestError, Machine
 PATIENCE_SECONDS = 600
 #: What the supervisor in a guest counts until it releases by itself.
 LEASE_SECONDS = 15
+#: How late a release may be: the guest's processors are emulated.
+LATE_SECONDS = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +85,7 @@ class MachineTestCase(testtools.TestCase):
         )
         self.addCleanup(process.communicate)
         self.addCleanup(process.kill)
+        self.client = process
         return process
 
     def snapshot(self, machine: Machine, *words: str) -> Ended:
@@ -109,12 +112,26 @@ class MachineTestCase(testtools.TestCase):
         return [json.loads(line) for line in text.splitlines()]
 
     def await_event(self, name: str) -> None:
-        """Return once the client said that it is there."""
-        self.estate.cloud.wait(
-            lambda: name in [one['event'] for one in self.events()],
-            PATIENCE_SECONDS,
-            name,
-        )
+        """Return once the client said that it is there; fail if it won't."""
+
+        def is_there() -> bool:
+            has_ended = self.client.poll() is not None
+            if name in [one['event'] for one in self.events()]:
+                return True
+            if has_ended:
+                self.fail(f'no {name}: {self.client.communicate()[1]}')
+            return False
+
+        self.estate.cloud.wait(is_there, PATIENCE_SECONDS, name)
+
+    def seconds_held(self) -> float:
+        """Return how long the guest was held: to the release from the first
+        lock asked for, by the client's clock.
+        """
+        first: dict[str, float] = {}
+        for one in self.events():
+            first.setdefault(one['event'], one['monotonic'])
+        return first['released'] - first['quiescing']
 
     def await_idle(self, machine: Machine) -> None:
         """Return once Nova has no task for the server."""

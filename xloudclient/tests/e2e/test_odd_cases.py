@@ -20,14 +20,16 @@ import signal
 import subprocess
 import time
 
+from xloudclient.consistency.witness import NOT_CALLED
 from xloudclient.tests.e2e.base import (
+    LATE_SECONDS,
     LEASE_SECONDS,
     PATIENCE_SECONDS,
     MachineTestCase,
 )
+from xloudclient.tests.e2e.experiment import kinds
 
-AGENT = {'hw_qemu_guest_agent': 'yes'}
-REQUIRED = {**AGENT, 'os_require_quiesce': 'yes'}
+REQUIRED = {**kinds.AGENT, 'os_require_quiesce': 'yes'}
 FREEZE = ('--quiesce', 'sync', '--quiesce', 'fsfreeze')
 
 
@@ -35,7 +37,7 @@ class TestAgent(MachineTestCase):
     """Nova has the guest agent freeze; this agent does not do its part."""
 
     def test_a_hung_agent_hangs_nova_and_not_the_guest(self):
-        machine = self.place.machine('hung', properties=AGENT)
+        machine = self.place.machine('hung', properties=kinds.AGENT)
         machine.run('databases mariadb')
         self._await_agent(machine)
         machine.run('pkill -STOP qemu-ga')
@@ -48,6 +50,7 @@ class TestAgent(MachineTestCase):
         )
         self.await_event('released')
 
+        self.assertLess(self.seconds_held(), 30 + LATE_SECONDS)
         machine.run('mysql -e "CREATE DATABASE after_it"', seconds=60)
         # Nova waits for the agent, without a limit
         compute = self.estate.cloud.connection().compute
@@ -56,23 +59,34 @@ class TestAgent(MachineTestCase):
         machine.run('pkill -CONT qemu-ga')
         _, stderr = client.communicate(timeout=PATIENCE_SECONDS)
         self.assertEqual(7, client.returncode, stderr)
+        self.assertIn('--max-freeze ran out', stderr)
         self.await_idle(machine)
         self.await_class('crash')
 
     def test_a_freeze_that_nova_skipped_is_not_claimed(self):
         machine = self.place.machine('dead', properties=REQUIRED)
+        machine.run('databases mariadb')
+        kinds.install_hook(self.estate, machine, ())
         self._await_agent(machine)
-        machine.run('pkill -KILL qemu-ga')
 
-        ended = self.snapshot(machine, '--wait')
+        # it would call the hook when it is looked at, and is dead when Nova
+        # asks, which is after the disk was copied
+        client = self.start(machine, '--quiesce', 'agent', '--wait')
+        self.await_event('requesting')
+        machine.run('pkill -KILL qemu-ga')
+        stdout, stderr = client.communicate(timeout=PATIENCE_SECONDS)
 
         # os_require_quiesce notwithstanding, Nova took it without a freeze
-        self.assertEqual('active', ended.row['Status'], ended.stderr)
-        self.assertEqual('crash', ended.row['Consistency'])
+        self.assertEqual(5, client.returncode, stderr)
+        [row] = json.loads(stdout)
+        self.assertEqual('active', row['Status'], stderr)
+        self.assertEqual('crash', row['Consistency'])
+        self.assertIn(NOT_CALLED, row['Reason'])
         self.assertEqual('crash', self.only_class())
+        self.seconds_to_write(machine)
 
     def test_a_freeze_of_another_user_of_the_agent_is_left_to_them(self):
-        machine = self.place.machine('agent-frozen', properties=AGENT)
+        machine = self.place.machine('agent-frozen', properties=kinds.AGENT)
         self._await_agent(machine)
         self.estate.virsh('domfsfreeze', machine.domain)
         self.addCleanup(self._thaw, machine)
@@ -132,12 +146,14 @@ class TestFreeze(MachineTestCase):
         self._slow_down(machine)
         self.await_event('released')
 
+        self.assertLess(self.seconds_held(), 20 + LATE_SECONDS)
         self.seconds_to_write(machine)
 
         # the disk is still being copied, and the client waits for that
         self._slow_down(machine, megabytes=0)
         _, stderr = client.communicate(timeout=PATIENCE_SECONDS)
         self.assertEqual(7, client.returncode, stderr)
+        self.assertIn('--max-freeze ran out', stderr)
         self.await_idle(machine)
         self.await_class('crash')
 
@@ -159,12 +175,14 @@ class TestFreeze(MachineTestCase):
         compute.set_server_metadata(machine.server.id, cold='yes')
 
         # the guest is put to sleep, and with it its end of the connection
-        client = self.start(machine, *FREEZE)
+        client = self.start(machine, *FREEZE, '--max-freeze', '60s')
         self.await_event('released')
 
+        self.assertLess(self.seconds_held(), 60 + LATE_SECONDS)
         took = self.seconds_to_write(machine, seconds=4 * LEASE_SECONDS)
         self.assertLess(took, 3 * LEASE_SECONDS)
-        client.communicate(timeout=PATIENCE_SECONDS)
+        _, stderr = client.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual(5, client.returncode, stderr)
         self.await_idle(machine)
         self.await_class('crash')
 
