@@ -44,6 +44,20 @@ class TestFreezeHook(MachineTestCase):
         )
         self.assertEqual(files, machine.run(OURS))
 
+    def test_novas_thaw_releases_what_is_held_over_ssh(self):
+        machine = self.place.machine('early', properties=kinds.AGENT)
+        machine.run('databases mariadb')
+        kinds.install_hook(self.estate, machine, ())
+
+        ended = self.snapshot(machine, '--quiesce', 'mysql', '--wait')
+
+        self.assertEqual(0, ended.code, ended.stderr)
+        self.assertEqual('application', ended.row['Consistency'])
+        # over ssh: nothing of it is the hook's
+        self.assertEqual(['mysql'], ended.row['Quiesced'])
+        steps = [one['event'] for one in self.events()]
+        self.assertLess(steps.index('released'), steps.index('captured'))
+
     def _reboot(self, machine):
         """Have Nova boot it anew; its agent is begun by its init."""
         self._openstack('server', 'reboot', '--hard', '--wait', 'hooked')
