@@ -122,8 +122,10 @@ times are those of one run.
      - MariaDB was released 30.7 s after its lock was asked for, while Nova
        still waited; exit 7 once the agent went on
      - crash
-   * - The agent is dead; the image has ``os_require_quiesce=yes``
-     - Nova took the snapshot without a freeze, and told the client nothing
+   * - The agent is killed when the snapshot is requested; the image has
+       ``os_require_quiesce=yes``; ``--quiesce agent``
+     - Nova took the snapshot without a freeze, and told the client nothing;
+       exit 5, as the hook was not called
      - crash
    * - ``/`` is frozen already, by ``fsfreeze``
      - it stayed frozen; exit 75, no snapshot
