@@ -69,7 +69,10 @@ class Interruption:
 
     @contextlib.contextmanager
     def set_by_signals(self) -> Iterator[None]:
-        """Within, it is set by each signal that Python has a handler for."""
+        """Within, it is set by each signal that Python has a handler for.
+
+        Nobody in this process has one for any but those that ask us to stop.
+        """
         previous = signal.set_wakeup_fd(
             self._told.fileno(), warn_on_full_buffer=False
         )
@@ -121,7 +124,6 @@ def interruptible(say_again: Callable[[], None]) -> Iterator[Interruption]:
     interruption = Interruption()
     again, tell = os.pipe()
     os.set_blocking(tell, False)
-
     came: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:

@@ -14,6 +14,7 @@
 """What is put into a guest, and what is believed of what comes back."""
 
 import re
+from importlib import resources
 
 import testtools
 
@@ -154,6 +155,10 @@ class TestRecord(testtools.TestCase):
         self.assertEqual([False, False], held(one))
         self.assertIn('not come to it', one.testimonies[1].held)
         self.assertEqual((), one.released)
+
+    def test_a_release_that_was_asked_for_is_known_by_its_words(self):
+        script = resources.files('xloudclient.guest') / 'supervisor.sh'
+        self.assertIn(f"'{record.ASKED}'", script.read_text())
 
     def test_why_it_was_lost_is_told(self):
         one = freeze(
