@@ -395,10 +395,7 @@ request() {
         offer_log
         ;;
     verify) each_holder ask ;;
-    drop)
-        # Else all are being released, and told of.
-        [ -n "$mute" ] || drop "$2"
-        ;;
+    drop) drop "$2" ;;
     release) release_at=$((ticks + ${2:-0})) ;;
     bye) over=bye ;;
     eof) due=${due:-'the client is gone'} over=yes ;;
@@ -757,7 +754,12 @@ speak() {
     later=''
 }
 
+# drop ID: releases one alone, unless all are being released, and told of; one that never started is not among those.
 drop() {
+    if [ -n "$mute" ]; then
+        case " $holders" in *" $1 "*) ;; *) say "done" "$1" before 73 no ;; esac
+        return
+    fi
     mute=yes
     let_go "$1" 1
     see_end "$1" 1

@@ -101,6 +101,18 @@ class HoldTest(testscenarios.WithScenarios, GuestTest):
         )
         self.assertEqual(['two', 'one'], self.sshd.released())
 
+    def test_one_that_was_about_to_start_when_all_are_released(self) -> None:
+        slow = HOLDER.replace('release) break', 'release) sleep 2; break')
+        guest = self.open(self.shell)
+        guest.hold(self.sshd.quiescer('one', slow), {}, 10)
+        # as a signal leaves it that came while it was sent
+        child = guest._talk.add('two')
+        child.is_dropped = True
+        guest._holders.append(child)
+        for line in ('release', f'drop {child.id}'):
+            guest._send(guest._turn, line, time.monotonic() + 5)
+        self.assertEqual((Released('one', True),), guest.release(20))
+
     def test_what_is_said_to_be_released_is_not_held(self) -> None:
         guest = self.open(self.shell)
         for name, text in (('one', HOLDER), ('two', EARLY)):
