@@ -778,6 +778,8 @@ let_go() {
         signal CONT "$1"
         printf 'release\n' >&"$fd"
     fi
+    # Its host, if it was just begun, has yet to open this, and would wait for a writer for ever. By then its PID is told.
+    await_end "$1" 3 "\$pid_$1"
     eval "exec $fd>&-; used_$fd="
     patience "$1"
     see_off "$1" "${2:-$patience}" "\$gone_$1"

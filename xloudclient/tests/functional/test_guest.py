@@ -113,6 +113,18 @@ class HoldTest(testscenarios.WithScenarios, GuestTest):
             guest._send(guest._turn, line, time.monotonic() + 5)
         self.assertEqual((Released('one', True),), guest.release(20))
 
+    def test_one_that_was_just_started_when_all_are_released(self) -> None:
+        for _ in range(3):
+            guest = self.open(self.shell)
+            deadline = time.monotonic() + 20
+            child = guest._talk.add('one')
+            guest._start_holder(
+                guest._begin(), child, self.sshd.quiescer('one'), {}, deadline
+            )
+            self.assertTrue(all(one.is_free for one in guest.release(20)))
+            guest.close()
+            self.assert_nothing_left()
+
     def test_what_is_said_to_be_released_is_not_held(self) -> None:
         guest = self.open(self.shell)
         for name, text in (('one', HOLDER), ('two', EARLY)):
