@@ -670,8 +670,15 @@ class TestMysqlLosesTheLock(MysqlTestCase):
                     shell=shell, PATH=f'{folder}:{quiescer_hook.SEARCH_PATH}'
                 )
                 lost = self.ready['connection']
-                for process in clients(hook, client):
+                killed = set(clients(hook, client))
+                for process in killed:
                     os.kill(process, 9)
+                # one that is still dying may yet take what we ask
+                self.assertTrue(
+                    quiescer_hook.wait_for(
+                        lambda: killed.isdisjoint(clients(hook, client))
+                    )
+                )
                 self.assert_fails_verify(
                     hook, f'its connection was {lost} and is '
                 )
