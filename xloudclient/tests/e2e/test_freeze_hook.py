@@ -26,7 +26,7 @@ class TestFreezeHook(MachineTestCase):
         machine = self.place.machine('hooked', properties=kinds.AGENT)
         files = machine.run(OURS)
         machine.run('databases mariadb')
-        kinds.install_hook(self.estate, machine, ())
+        kinds.install_hook(self.estate, machine)
 
         # the package's files and its scripts once more, as for a new version
         machine.run('dpkg --install /usr/local/share/packages/*.deb && sync')
@@ -47,7 +47,7 @@ class TestFreezeHook(MachineTestCase):
     def test_novas_thaw_releases_what_is_held_over_ssh(self):
         machine = self.place.machine('early', properties=kinds.AGENT)
         machine.run('databases mariadb')
-        kinds.install_hook(self.estate, machine, ())
+        kinds.install_hook(self.estate, machine)
 
         ended = self.snapshot(machine, '--quiesce', 'mysql', '--wait')
 

@@ -66,7 +66,7 @@ class TestAgent(MachineTestCase):
     def test_a_freeze_that_nova_skipped_is_not_claimed(self):
         machine = self.place.machine('dead', properties=REQUIRED)
         machine.run('databases mariadb')
-        kinds.install_hook(self.estate, machine, ())
+        kinds.install_hook(self.estate, machine)
         self._await_agent(machine)
 
         # it would call the hook when it is looked at, and is dead when Nova

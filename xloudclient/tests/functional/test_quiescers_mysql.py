@@ -670,18 +670,21 @@ class TestMysqlLosesTheLock(MysqlTestCase):
                     shell=shell, PATH=f'{folder}:{quiescer_hook.SEARCH_PATH}'
                 )
                 lost = self.ready['connection']
-                killed = set(clients(hook, client))
-                for process in killed:
-                    os.kill(process, 9)
-                # one that is still dying may yet take what we ask
-                self.assertTrue(
-                    quiescer_hook.wait_for(
-                        lambda: killed.isdisjoint(clients(hook, client))
-                    )
-                )
+                self.kill(hook, client)
                 self.assert_fails_verify(
                     hook, f'its connection was {lost} and is '
                 )
+
+    def kill(self, hook, client):
+        """Kill its clients; one that is dying may yet take what we ask."""
+        killed = set(clients(hook, client))
+        for process in killed:
+            os.kill(process, 9)
+        self.assertTrue(
+            quiescer_hook.wait_for(
+                lambda: killed.isdisjoint(clients(hook, client))
+            )
+        )
 
     def test_verify_fails_when_its_client_was_killed(self):
         hook = self.held()

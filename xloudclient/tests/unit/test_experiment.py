@@ -82,6 +82,7 @@ class TestPage(testtools.TestCase):
         self.assertIn('- MyISAM 40 (40)', text)
         self.assertIn('- 1 of 1 (MyISAM)', text)
         self.assertIn('- application', text)
+        self.assertIn('- 4.50 s (4.50)', text)
 
     def test_a_trial_without_a_verdict_is_counted(self):
         failed = Result('nothing', 1, note='exit 5')

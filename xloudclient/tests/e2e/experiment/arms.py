@@ -20,8 +20,10 @@ is once it is held; else it is before the command is begun.
 import dataclasses
 from collections.abc import Callable
 
+from xloudclient.tests.e2e.estate import Estate
 from xloudclient.tests.e2e.experiment import kinds
 from xloudclient.tests.e2e.experiment.scene import Scene
+from xloudclient.tests.e2e.machine import Machine
 
 #: MiB/s: a disk of LARGE takes more than half a minute.
 MIRROR_RATE = 40
@@ -35,12 +37,25 @@ class Arm:
     :param kind: of the server
     :param take: takes a snapshot
     :param meaning: what is done, for the page
+    :param hook: our freeze hook is in the guest, installed with these
+        options; None: it is not there
     """
 
     name: str
     kind: kinds.Kind
     take: Callable[[Scene], None]
     meaning: str
+    hook: tuple[str, ...] | None = None
+
+    def prepare(self, estate: Estate, machine: Machine) -> None:
+        """Have the guest as it is to be; the arm before left it otherwise.
+
+        :raises RuntimeError: it can't be had so
+        """
+        if self.hook is not None:
+            kinds.install_hook(estate, machine, *self.hook)
+        elif self.kind.has_agent:
+            kinds.remove_hook(estate, machine)
 
 
 def nothing(scene: Scene) -> None:
@@ -115,10 +130,11 @@ ARMS = (
     ),
     Arm(
         'agent-hook',
-        kinds.HOOKED,
+        kinds.WITH_AGENT,
         agent,
         '``openstack server snapshot consistent --quiesce agent``, after '
-        '``openstack server snapshot hook install``',
+        '``openstack server snapshot hook install`` in the same guest',
+        hook=(),
     ),
     Arm(
         'volume-backed',
@@ -143,16 +159,18 @@ ARMS = (
     ),
     Arm(
         'large-disk-hook',
-        kinds.LARGE_HOOKED,
+        kinds.LARGE,
         agent_on_slow_storage,
-        'a server like it with ``--quiesce agent``, after ``hook install``',
+        'the same guest with ``--quiesce agent``, after ``hook install``',
+        hook=(),
     ),
     Arm(
         'large-disk-mysql',
-        kinds.LARGE_WITH_ONE,
+        kinds.LARGE,
         agent_on_slow_storage,
-        'the same after ``hook install --quiesce mysql``: one of the '
+        'the same guest after ``hook install --quiesce mysql``: one of the '
         'databases is held, the others have the freeze of their file system',
+        hook=('--quiesce', 'mysql'),
     ),
 )
 BY_NAME = {arm.name: arm for arm in ARMS}

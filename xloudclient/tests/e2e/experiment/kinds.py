@@ -13,7 +13,6 @@
 """The kinds of servers that are snapshotted, and what makes one ready."""
 
 import dataclasses
-from collections.abc import Mapping
 
 from xloudclient.tests.e2e.estate import Estate
 from xloudclient.tests.e2e.machine import Machine
@@ -41,18 +40,16 @@ mount /dev/{device} {folder}
 class Kind:
     """A kind of server.
 
-    :param properties: of its image
+    :param has_agent: Nova has the guest agent freeze it
     :param has_data_disks: MariaDB and PostgreSQL have a volume each
     :param ballast: mebibytes on its root disk that can't be compressed
-    :param hook: our freeze hook is installed, with these options
     """
 
     name: str
-    properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    has_agent: bool = False
     is_volume_backed: bool = False
     has_data_disks: bool = False
     ballast: int = 0
-    hook: tuple[str, ...] | None = None
 
     @property
     def disks(self) -> list[str]:
@@ -65,7 +62,7 @@ class Kind:
         """Return a server of this kind with its databases up."""
         machine = estate.machine(
             f'{self.name}-server',
-            properties=dict(self.properties),
+            properties=AGENT if self.has_agent else {},
             volume_backed=self.is_volume_backed,
             data_volumes=len(DISKS) if self.has_data_disks else 0,
         )
@@ -76,46 +73,42 @@ class Kind:
         if self.ballast:
             machine.run(f'head -c {self.ballast}M /dev/urandom >{BALLAST}')
         machine.run('databases start')
-        if self.hook is not None:
-            install_hook(estate, machine, self.hook)
         return machine
 
 
-def install_hook(
-    estate: Estate, machine: Machine, words: tuple[str, ...]
-) -> None:
+def install_hook(estate: Estate, machine: Machine, *options: str) -> None:
     """Have the guest agent call our quiescers.
 
     :raises RuntimeError: it can't be installed
     """
+    _manage_hook(estate, machine, 'install', *options)
+
+
+def remove_hook(estate: Estate, machine: Machine) -> None:
+    """Have it call nothing of ours; no matter whether it did.
+
+    :raises RuntimeError: it can't be removed
+    """
+    _manage_hook(estate, machine, 'remove')
+
+
+def _manage_hook(
+    estate: Estate, machine: Machine, verb: str, *options: str
+) -> None:
     done = estate.openstack(
-        *('server', 'snapshot', 'hook', 'install', machine.server.name),
+        *('server', 'snapshot', 'hook', verb, machine.server.name),
         *machine.options,
-        *words,
+        *options,
     )
     if done.returncode:
-        raise RuntimeError(f'hook install: {done.stderr}')
+        raise RuntimeError(f'hook {verb}: {done.stderr}')
     # no systemd is there to do that
     machine.run('pkill qemu-ga; sleep 1; qemu-ga --daemonize')
 
 
 IMAGE = Kind('image')
-WITH_AGENT = Kind('agent', AGENT)
+WITH_AGENT = Kind('agent', has_agent=True)
 VOLUME = Kind('volume', is_volume_backed=True)
 DATA_VOLUMES = Kind('disks', has_data_disks=True)
-HOOKED = Kind('hooked', AGENT, hook=())
-LARGE = Kind('large', AGENT, ballast=1000)
-LARGE_HOOKED = Kind('large-hooked', AGENT, ballast=1000, hook=())
-LARGE_WITH_ONE = Kind(
-    'large-one', AGENT, ballast=1000, hook=('--quiesce', 'mysql')
-)
-KINDS = (
-    IMAGE,
-    WITH_AGENT,
-    HOOKED,
-    VOLUME,
-    DATA_VOLUMES,
-    LARGE,
-    LARGE_HOOKED,
-    LARGE_WITH_ONE,
-)
+LARGE = Kind('large', has_agent=True, ballast=1000)
+KINDS = (IMAGE, WITH_AGENT, VOLUME, DATA_VOLUMES, LARGE)

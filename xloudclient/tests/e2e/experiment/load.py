@@ -67,7 +67,7 @@ class Load:
         return self._ask(f'at {uptime}')['counts']
 
     def pauses(self) -> dict[str, list[tuple[float, float]]]:
-        """Return when each store wrote nothing, in seconds since the epoch."""
+        """Return when writes of each store waited; since the epoch, in s."""
         said = self._ask('report')
         return {
             name: [(self.epoch + a, self.epoch + b) for a, b in pairs]

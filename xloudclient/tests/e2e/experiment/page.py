@@ -74,9 +74,10 @@ in the snapshot: the median of the runs, and the most in parentheses.
 ``pg_amcheck`` reported damage, rows were missing between others, or the file
 ended in something that was never written. *Replayed* counts the runs in which
 ext4 had to replay its journal, so was not at rest; *fsck* those in which
-``e2fsck -fn`` or ``xfs_repair -n`` complained. *Blocked* is the longest time
-that any store acknowledged nothing, by the guest's clock: the median. Of each
-store it was, in seconds:
+``e2fsck -fn`` or ``xfs_repair -n`` complained. *Blocked* is how long a write
+to any store had to wait at the longest, by the guest's clock: the median of
+the runs, and the most in parentheses. Of each store the median was, in
+seconds:
 """
 FAILURES = """
 What failed in earlier series, of earlier versions, had a true class
@@ -303,9 +304,14 @@ def _row(name: str, results: Sequence[Result], failed: int) -> tuple[str, ...]:
         _count(damaged, runs) + (f' ({", ".join(tables)})' if tables else ''),
         _count([one for one in results if one.replayed], runs),
         _count([one for one in results if one.unclean], runs),
-        f'{_seconds(statistics.median(map(_longest_pause, results)))} s',
+        _blocked_longest([_longest_pause(one) for one in results]),
         ', '.join(sorted({one.claimed or '–' for one in results})),
     )
+
+
+def _blocked_longest(seconds: Sequence[float]) -> str:
+    median = _seconds(statistics.median(seconds))
+    return f'{median} s ({_seconds(max(seconds))})'
 
 
 def _seconds(blocked: float) -> str:

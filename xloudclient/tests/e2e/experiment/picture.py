@@ -79,7 +79,7 @@ def _span(result: Result) -> tuple[float, float]:
 def _legend() -> Iterator[str]:
     for x, colour, text in (
         (LEFT, WRITING, 'rows are acknowledged'),
-        (LEFT + 160, BLOCKED, 'none for more than half a second'),
+        (LEFT + 160, BLOCKED, 'one waits for more than half a second'),
     ):
         yield _box(x, 8, 12, BAR, colour)
         yield _text(x + 17, 15, text)

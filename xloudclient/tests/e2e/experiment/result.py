@@ -29,7 +29,7 @@ class Result:
     :param position: rows of each store that were acknowledged when the
         snapshot's user believed them to be safe; see arms.py
     :param events: what happened when, in order: pairs of name and time
-    :param pauses: per store, when nothing was acknowledged
+    :param pauses: per store, when a write waited for long
     :param claimed: the class that was recorded; empty if none
     :param disks: per disk what the judge said, see guest/judge.py
     :param stores: per store what the judge said

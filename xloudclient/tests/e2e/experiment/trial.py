@@ -40,6 +40,7 @@ def run(estate: Estate, machine: Machine, arm: Arm, number: int) -> Result:
     """
     began = time.monotonic()
     name = f'{arm.name}-{number}-{int(time.time())}'
+    arm.prepare(estate, machine)
     with Load(machine) as load:
         time.sleep(WARM_UP_SECONDS)
         scene = Scene(estate, machine, load, name)

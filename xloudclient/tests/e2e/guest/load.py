@@ -18,7 +18,7 @@ a line of JSON:
 
 ``mark``    how many rows of each store were acknowledged until now
 ``at N``    how many were at that time
-``report``  also all pauses; times are the guest's monotonic clock
+``report``  also when writes waited for long, by the guest's monotonic clock
 
 At the end of input it ends. It needs nothing of a disk once it has begun, so
 it can be asked while every file system is frozen.
@@ -43,7 +43,7 @@ LINE = 64
 ENGINES = ('InnoDB', 'Aria', 'MyISAM')
 #: Between two rows of a store; an emulated processor is kept busy enough.
 REST_SECONDS = 0.05
-#: A pause that is worth telling.
+#: How long a write has to wait before that is worth telling.
 PAUSE_SECONDS = 0.5
 
 Write = Callable[[int], None]
@@ -61,28 +61,36 @@ class Writer(threading.Thread):
         self.there = count
         self.count = count
         self.write = write
-        self.last = time.monotonic()
+        #: When the write that is not acknowledged began.
+        self.began: float | None = None
         self.times: list[float] = []
         self.pauses: list[tuple[float, float]] = []
         self.error = ''
 
     def run(self) -> None:
-        self.last = time.monotonic()
         try:
             while True:
+                self.began = time.monotonic()
                 self.write(self.count + 1)
-                self._acknowledged()
+                self._acknowledged(self.began)
                 time.sleep(REST_SECONDS)
         except Exception as error:
             self.error = f'{type(error).__name__}: {error}'
 
-    def _acknowledged(self) -> None:
+    def _acknowledged(self, began: float) -> None:
         self.count += 1
-        now, last = time.monotonic(), self.last
-        if now - last > PAUSE_SECONDS:
-            self.pauses.append((last, now))
-        self.last = now
+        now = time.monotonic()
+        if now - began > PAUSE_SECONDS:
+            self.pauses.append((began, now))
+        self.began = None
         self.times.append(now)
+
+    def pauses_until(self, now: float) -> list[tuple[float, float]]:
+        """Return when writes waited; one may do so still."""
+        pauses, began = [*self.pauses], self.began
+        if began is not None and now - began > PAUSE_SECONDS:
+            pauses.append((began, now))
+        return pauses
 
     def count_at(self, when: float) -> int:
         """Return how many rows were acknowledged until then."""
@@ -180,14 +188,7 @@ def answer(
         'errors': [f'{one.name}: {one.error}' for one in writers if one.error],
     }
     if is_long:
-        # one that is blocked now is in a pause, too
-        said['pauses'] = {
-            one.name: [
-                *one.pauses,
-                *([(one.last, now)] if now - one.last > PAUSE_SECONDS else []),
-            ]
-            for one in writers
-        }
+        said['pauses'] = {one.name: one.pauses_until(now) for one in writers}
     print(json.dumps(said), flush=True)
 
 
