@@ -24,8 +24,10 @@
 #   timer   in a session of its own. Tells main each second; when main does
 #           not answer for a lease, or is gone, sees to it that no holder
 #           is left: continues, terminates, kills.
-#   guard   reads a pipe that only the timer has open: tells main that the
-#           timer is gone, and main releases. A stopped timer is found at the
+#   guard   reads a pipe that only the timer has open: tells main what the
+#           timer says, and when it is gone, and main releases. The pipe to
+#           main may be full, and then it waits; the timer, which must not,
+#           has a day's room in its own. A stopped timer is found at the
 #           client's beats, by the guest's own clock.
 #   relay   copies the client's lines to main. Without it, or the client, no
 #           beats come: main releases when the lease runs out.
@@ -120,7 +122,7 @@ choose_home() {
 # is_taken: whether a run is at work. A look at its lock could be in its way.
 is_taken() {
     set +f
-    workers=$(ls -l /proc/[0-9]*/cwd 2>/dev/null | sed -n "s,.*/proc/\([0-9]*\)/cwd -> $home/run\..*,\1,p")
+    workers=$(ls -l /proc/[0-9]*/cwd 2>/dev/null | sed -n "s,.*/proc/\([0-9]*\)/cwd -> $home/run\.[^ ]*\$,\1,p")
     set -f
     for pid in $workers; do
         case $(tr '\0' ' ' <"/proc/$pid/cmdline") in *' xloud-supervisor '* | *' xloud-timer '*) return 0 ;; esac
@@ -134,6 +136,12 @@ started() {
     read -r stat 2>/dev/null <"/proc/$1/stat" || return
     set -- ${stat##*) }
     printf '%s\n' "${20}"
+}
+
+# is_running PID: one that has ended, and that nobody has waited for, is not.
+is_running() {
+    read -r stat 2>/dev/null <"/proc/$1/stat" || return
+    case ${stat##*) } in [ZX]*) return 1 ;; esac
 }
 
 # What a freeze hook needs ends here. A shell reads no further, and what is held waits for it.
@@ -303,9 +311,11 @@ relay_client() {
 start_timer() {
     {
         t=$t $setsid $shell -c 'eval "$t"' xloud-timer timer "$nonce" "$lease" "$grace" no "$shell" \
-            $$ "$scratch" "$home" </dev/null |
+            $$ "$scratch" "$home" "$relay" </dev/null 3>&- |
             {
-                read -r _
+                while read -r line; do
+                    printf '%s\n' "$line" >&3 || exit
+                done
                 printf 'gone\n' >&3
             }
     } 8<&- 2>/dev/null &
@@ -313,7 +323,7 @@ start_timer() {
 
 holders='' over='' due='' lapsed='' mute='' later=''
 ticks=0 silent=0 age=0 cap='' timer='' ticker='' run_id='' run_end=''
-beat_ticks=-1 beat_time=0 stalled='' failures=0 words='' variables='' broken='' log_id='' release_at=''
+beat_ticks=-1 beat_time=0 stalled='' failures=0 words='' variables='' broken='' log_id='' release_at='' dropping=''
 
 serve() {
     while [ -z "$over" ]; do
@@ -487,11 +497,11 @@ prepare() {
 } 2>/dev/null
 
 start_holder() {
-    for fd in 4 5 6 7 8 9 none; do
-        eval "[ -n \"\$used_$fd\" ]" || break
+    for free in 4 5 6 7 8 9 none; do
+        eval "[ -n \"\$used_$free\" ]" || break
     done
-    [ "$fd" != none ] && [ -z "$lapsed" ] && prepare "$1" || { say exit "$1" 73; return; }
-    eval "exec $fd<>in.$1; used_$fd=$1 input_$1=$fd holder_$1=yes"
+    [ "$free" != none ] && [ -z "$lapsed" ] && prepare "$1" || { say exit "$1" 73; return; }
+    eval "exec $free<>in.$1; used_$free=$1 input_$1=$free holder_$1=yes"
     holders="$1 $holders"
     keep err "$1" log
     {
@@ -754,16 +764,22 @@ speak() {
     later=''
 }
 
-# drop ID: releases one alone, unless all are being released, and told of; one that never started is not among those.
+# drop ID: releases one alone; one that comes while another is released has its turn after that. Where all are being
+# released, and told of, one that never started is not among them.
 drop() {
-    if [ -n "$mute" ]; then
+    if [ -n "$mute" ] && [ -n "$lapsed" ]; then
         case " $holders" in *" $1 "*) ;; *) say "done" "$1" before 73 no ;; esac
         return
     fi
-    mute=yes
-    let_go "$1" 1
-    see_end "$1" 1
-    speak
+    dropping="$dropping $1"
+    while [ -z "$mute$due" ] && [ -n "$dropping" ]; do
+        set -- $dropping
+        dropping=${dropping#" $1"}
+        mute=yes
+        let_go "$1" 1
+        see_end "$1" 1
+        speak
+    done
 }
 
 # let_go ID [GRACE]: waits until it says that it has, or has ended; the next one is not to wait until it has cleaned up.
@@ -789,7 +805,8 @@ let_go() {
 see_end() {
     eval "[ -z \"\$seen_$1\" ]" || return
     see_off "$1" "${2:-$grace}"
-    eval "seen_$1=yes; say \"done\" $1 \$how_$1 \$end_$1 \${said_$1:-no}"
+    has_released "$1"
+    eval "seen_$1=yes; say \"done\" $1 \$how_$1 \$end_$1 $said"
     end_keepers "$1"
 }
 
@@ -814,7 +831,17 @@ force() {
 }
 
 add_done() {
-    eval "done_lines=\"\${done_lines}done $1 \$how_$1 \$end_$1 \${said_$1:-no}\$newline\""
+    has_released "$1"
+    eval "done_lines=\"\${done_lines}done $1 \$how_$1 \$end_$1 $said\$newline\""
+}
+
+# has_released ID: sets said. Of one that had to be ended, only what it said once it was asked to release counts.
+has_released() {
+    eval "case \$how_$1 in
+        before | asked) said=\${said_$1:-no} ;;
+        *) said=\${gone_$1:+yes} ;;
+        esac"
+    : "${said:=no}"
 }
 
 # await_end ID SECONDS [WORD]. A child that is gone without a word has lost its host.
@@ -853,20 +880,18 @@ leave() {
     case $home in */look.*) rm -rf "$home" ;; esac
 }
 
-# timer MAIN SCRATCH HOME
+# timer MAIN SCRATCH HOME RELAY
 
 timer() {
     trap '' HUP INT PIPE
     trap 'quiet=0' USR1
-    main=$1 scratch=$2 home=$3 quiet=0
-    printf 'timer %s\n' $$ >&3 || exit
+    main=$1 scratch=$2 home=$3 relay=$4 quiet=0
+    printf 'timer %s\n' $$ || exit
     while [ "$quiet" -le "$lease" ]; do
         # It keeps the guard's pipe and the lock to itself.
-        sleep 1 >/dev/null 3>&- 9>&- || exit
+        sleep 1 >/dev/null 9>&- || exit
         quiet=$((quiet + 1))
-        if ! printf 'tick\n' >&3; then
-            take_over 'the supervisor was killed'
-        fi
+        printf 'tick\n' || is_running "$main" || take_over 'the supervisor was killed'
     done
     kill -KILL "$main"
     take_over 'the supervisor did not move'
@@ -881,6 +906,9 @@ take_over() {
         signal CONT 1
     done 2>/dev/null
     sleep 1
+    end_unborn "$scratch"
+    # It may hear nothing any more, and has the lock.
+    [ "$(readlink "/proc/$relay/cwd")" != "$scratch" ] || kill -KILL "$relay"
     done_lines=''
     end_all "$scratch"
     case $(tell_report) in
@@ -890,6 +918,20 @@ take_over() {
     leave
     exit 0
 }
+
+# end_unborn FOLDER: ends those that were just begun. They wait for main to open their pipes; and then have nothing to run.
+end_unborn() {
+    for file in "$1"/pid.*; do
+        id=${file##*.} pid_1=''
+        [ -e "$file" ] || continue
+        read -r pid_1 <"$file"
+        [ -z "$pid_1" ] || continue
+        rm -rf "$1/d.$id"
+        for pipe in in say err; do
+            true <>"$1/$pipe.$id"
+        done
+    done
+} 2>/dev/null
 
 # end_all FOLDER: sees to it that no child of a main that is gone is left.
 # File name generation is on.
@@ -937,6 +979,7 @@ end_leftovers() {
             *) [ ! -e "$file" ] || true >"$file" ;;
             esac
         done
+        end_unborn "$old"
         done_lines=
         end_all "$old"
         rm -rf "$old"

@@ -136,13 +136,16 @@ def interruptible(say_again: Callable[[], None]) -> Iterator[Interruption]:
         target=_tell, args=(again, say_again), daemon=True
     )
     teller.start()
-    previous = _install(handle)
     try:
+        # first: the handler alone would have a signal come to nothing
         with interruption.set_by_signals():
-            yield interruption
+            previous = _install(handle)
+            try:
+                yield interruption
+            finally:
+                for number, handler in previous.items():
+                    signal.signal(number, handler)
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
         os.close(tell)
         # not joined: what it says may be stuck in a full terminal, and what
         # is still interrupted may be looked at after the block

@@ -14,7 +14,7 @@
 # In memory      agent/record.N   what was said in freeze N, and the notes of this file, with the seconds since boot
 #                agent/last       N of the last freeze
 #                agent/open       while freeze N lasts, and the hook that was there before ours is not called with `thaw`:
-#                                 N and the number of its last holder
+#                                 N, the number of its last holder, and the supervisor's process
 #                agent/thawing    while the hook is called with `thaw`: its process, and when that began
 #
 # It exits with 0 after `freeze` if everything is held. Else nothing is, and the agent freezes nothing either.
@@ -30,13 +30,13 @@ PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin
 # A service may have none, and database clients look there for their login.
 HOME=${HOME:-/root}
 export LC_ALL PATH HOME
-lease=15 grace=12
+lease=15 grace=12 nap=0.1
 verb=${1-} place=${0%/*}
 # The supervisor's functions for where it keeps things.
 set -- parts '' "$lease" "$grace" no sh
 # shellcheck source=/dev/null
 . "$place/supervisor"
-told=0 nonce='' cap=60 patience=30 holders=1 ahead='' at_once='' previous=''
+told=0 main='' nonce='' cap=60 patience=30 holders=1 ahead='' at_once='' previous=''
 # shellcheck disable=SC2034 # value is used by eval
 while read -r name value; do
     case $name in nonce | cap | patience | holders | ahead | at_once | previous) eval "$name=\$value" ;; esac
@@ -81,8 +81,8 @@ thaw() {
     fi
     note thaw
     # In one go: whatever becomes of us now, it releases once it has the answers, or waited 10 s for them.
+    tell_who
     if tell "verify$newline$nonce release 10"; then
-        put thawing "$$ $(started $$)"
         holder=1
         while [ "$holder" -le "$last" ]; do
             hear 10 "held $holder" "exit $holder" "done $holder" lapsed
@@ -93,6 +93,13 @@ thaw() {
     close_freeze
 }
 
+# tell_who: should we be killed, another one is to end it. What is held waits for us, so no process is started.
+tell_who() {
+    read -r stat <"/proc/$$/stat"
+    set -- ${stat##*) }
+    printf '%s %s\n' "$$" "${20}" >"$folder/thawing"
+} 2>/dev/null
+
 # abandon: ends a freeze whose thaw never came; what it held was released in its time.
 abandon() {
     find_open || return 0
@@ -102,7 +109,7 @@ abandon() {
 
 # find_open: whether there is a freeze that has not ended; sets its number and its last holder.
 find_open() {
-    read -r number last 2>/dev/null <"$folder/open" || return 1
+    read -r number last main 2>/dev/null <"$folder/open" || return 1
     name_files
 }
 
@@ -183,7 +190,8 @@ prepare_all() {
 
 hold_in_turn() {
     tell "cap $cap" || return 1
-    holder=1
+    # Each look costs a process, which takes its turn from those that are at work; but now each is waited for.
+    holder=1 nap=0.02
     while [ "$holder" -le "$last" ]; do
         [ "$holder" -le "$told" ] || begin_holding
         await ready
@@ -268,6 +276,8 @@ start() {
     # shellcheck disable=SC2016 # expanded by the other process
     t=$t $setsid sh -c 'eval "$t"' xloud-supervisor "$1" "$nonce" "$lease" "$grace" no sh \
         <>"$input" >>"$record" 2>/dev/null 4<&- &
+    main=$!
+    put open "$number $last $main"
     hear 10 open busy failed && [ "$HEARD" = open ] || return 1
     # shellcheck disable=SC2016 # expanded by the other process
     $setsid sh -c 'is_ours() {
@@ -280,8 +290,8 @@ start() {
         }
         left=$1
         shift
-        while [ "$left" -gt 0 ] && [ -p "$2" ]; do
-            is_ours "$@" || exec sh "$6" abandon
+        while [ -p "$2" ]; do
+            { [ "$left" -gt 0 ] && is_ours "$@"; } || exec sh "$6" abandon
             printf "%s beat\n" "$1" 1<>"$2"
             sleep 5
             left=$((left - 5))
@@ -294,7 +304,7 @@ tell() {
     [ -p "$input" ] && printf '%s %s\n' "$nonce" "$1" 1<>"$input"
 }
 
-# hear SECONDS WORDS...: waits until the supervisor said one of these, in this record; sets HEARD.
+# hear SECONDS WORDS...: waits until the supervisor said one of these, in this record, or has ended; sets HEARD.
 hear() {
     read -r deadline _ </proc/uptime
     deadline=$((${deadline%.*} + $1)) HEARD=''
@@ -302,13 +312,16 @@ hear() {
     [ -n "$said" ] || command exec 4<"$record" || return 1
     : "${said:=$newline}"
     while :; do
+        is_over=''
+        [ -z "$main" ] || is_running "$main" || is_over=yes
         listen
         for word; do
             case $said in *"$newline$word$newline"* | *"$newline$word "*) HEARD=$word; return 0 ;; esac
         done
+        [ -z "$is_over" ] || return 1
         read -r uptime _ </proc/uptime
         [ "${uptime%.*}" -lt "$deadline" ] || return 1
-        sleep 0.02 2>/dev/null 4<&- || sleep 1
+        sleep "$nap" 2>/dev/null 4<&- || sleep 1
     done
 }
 

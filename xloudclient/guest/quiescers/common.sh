@@ -81,11 +81,12 @@ finish() {
         finish_code=6 finish_sentence="could not be released: $REASON"
     fi
     trap - TERM
-    rm -f ./*".$$"
     [ -z "$finish_sentence" ] || printf '%s\n' "$finish_sentence" >&2 2>/dev/null
     if [ -n "$was_ready" ] && [ "$finish_code" != 6 ]; then
+        # The next one is released once this is heard.
         say released
     fi
+    rm -f ./*".$$"
     [ -z "$NOTE" ] || printf '%s\n' "$NOTE" >&2 2>/dev/null
     exit "$finish_code"
 }

@@ -463,11 +463,36 @@ class TestFreezeHook(FreezeHookTestCase):
         )  # fmt: skip
         self.assertTrue(writer.is_blocked)
         writer.await_rows(2, 60)
-        gone = '[ ! -e /dev/shm/xloudclient-$(id -u)/agent/open ]'
-        self.cloud.wait(
-            lambda: self.guest.run('sh', '-c', gone).returncode == 0,
-            what='end of the freeze',
+        self.cloud.wait(self.is_closed, what='end of the freeze')
+
+    def test_a_freeze_without_a_thaw_comes_to_an_end(self):
+        self.install('--quiesce', 'none', '--max-freeze', '2')
+        settings = f'{self.root}{freeze_hook.PLACE}/settings'
+        self.guest.run(
+            'sed', '-i', 's/^patience .*/patience 2/', settings, check=True
         )
+        self.by_hand('freeze')
+        self.cloud.wait(self.is_closed, what='end of the freeze')
+
+    def test_a_thaw_waits_for_no_supervisor_that_was_killed(self):
+        self.install()
+        writer = self.write()
+        self.by_hand('freeze')
+        self.guest.run(
+            'sh', '-c',
+            'kill -9 $(ps -e -o pid=,args= | '
+            "awk '/xloud-supervisor/ && !/awk/ {print $1}')",
+        )  # fmt: skip
+        writer.await_rows(2, 20)
+        began = time.monotonic()
+        self.by_hand('thaw')
+        self.assertLess(time.monotonic() - began, 8)
+        self.assertTrue(self.is_closed())
+
+    def is_closed(self):
+        """Whether no freeze is under way."""
+        gone = '[ ! -e /dev/shm/xloudclient-$(id -u)/agent/open ]'
+        return self.guest.run('sh', '-c', gone).returncode == 0
 
     def test_without_room_for_a_record_nothing_is_held(self):
         self.install('--quiesce', 'none')

@@ -29,6 +29,8 @@ import testscenarios
 from xloudclient.consistency.answers import Evidence
 from xloudclient.consistency.errors import Busy, GuestLost, NotQuiesced
 from xloudclient.consistency.plan import Quiescer
+from xloudclient.guest.child import Child
+from xloudclient.guest.session import delivery, parcel
 from xloudclient.tests.functional.test_guest import SHELLS
 from xloudclient.tests.functional.test_guest_machine import (
     HOLDER,
@@ -322,8 +324,92 @@ class LeftByAHolderTest(FaultTest):
         self.assertEqual(1, len(self.sshd.processes('sleep 98')))
 
 
+class FullPipeTest(testscenarios.WithScenarios, FaultTest):
+    scenarios = SHELLS
+
+    def test_the_timer_waits_for_no_pipe(self) -> None:
+        # what it says unasked fills the supervisor's pipe, while what the
+        # supervisor says fills that of a session that stands still
+        talk = "{ p=$(printf '%03980d' 1); sleep 1; while echo held $p; do :; "
+        talk += 'done; } 9>&- &\nwhile IFS= read'
+        script = HOLDER.replace('while IFS= read', talk)
+        self.hold_two(self.shell, script)
+        session = parent(self.sshd.main())
+        send(session, STOP)
+        self.assert_free(LATER + SOON)
+        self.assert_proven_free(9)
+        send(session, CONT)
+        self.guest.close()
+        self.assert_nothing_left(3 * LEASE)
+
+
+class BurstTest(FaultTest):
+    """A client may say more before it was heard."""
+
+    shell = 'dash'
+
+    def add(self, name: str, *more: str) -> Child:
+        """Have one hold, in the words of the protocol; and say more."""
+        child = self.guest._talk.add(name)
+        files, words = parcel(self.sshd.quiescer(name), 'hold')
+        lines = [*delivery(child, files, words, {}), f'hold {child.id}']
+        for line in [*lines, *more]:
+            self.tell(line)
+        return child
+
+    def tell(self, line: str) -> None:
+        self.guest._connection.send(line, time.monotonic() + 5)
+
+    def test_one_is_begun_while_another_is_dropped(self) -> None:
+        self.guest = self.open(self.shell)
+        self.add('one', 'drop 1')
+        two = self.add('two')
+        wait_until(lambda: two.is_ready, 10)
+        three = self.add('three')
+        wait_until(lambda: three.is_ready, 10)
+        self.tell('drop 2')
+        wait_until(lambda: not self.sshd.is_locked('two'), SOON)
+        self.assertTrue(self.sshd.is_locked('three'))
+        self.tell('release')
+        wait_until(lambda: bool(three.ended), SOON)
+        self.guest.close()
+        self.assert_nothing_left()
+
+    def test_one_is_dropped_while_another_is_dropped(self) -> None:
+        stubborn = HOLDER.replace("trap '' PIPE", "trap '' PIPE TERM")
+        stubborn = stubborn.replace("echo 'ready", "sleep 60; echo 'ready")
+        self.guest = self.open(self.shell)
+        self.guest.hold(self.sshd.quiescer('zero'), {}, 20)
+        for name, script in (('one', stubborn), ('two', HOLDER)):
+            quiescer = self.sshd.quiescer(name, script)
+            with contextlib.suppress(NotQuiesced):
+                # the second one has it at once, and is not heard
+                self.guest.hold(quiescer, {}, 2)
+                self.fail('neither is to be ready in time')
+        wait_until(lambda: not self.sshd.is_locked('two'), 12)
+        self.assertTrue(self.sshd.is_locked('zero'))
+        self.assertIsInstance(self.guest.verify(5)[0], Evidence)
+        stuck = [r.name for r in self.guest.release(20) if not r.is_free]
+        # it had to be killed, and only it knows
+        self.assertEqual(['one'], stuck)
+
+
 class StubbornTest(FaultTest):
     shell = 'busybox ash'
+
+    def test_released_was_said_too_early_and_then_it_hangs(self) -> None:
+        # what it has started has the lock, whatever becomes of it
+        script = HOLDER.replace('exec 9>&-', 'sleep 98').replace(
+            'while IFS= read', 'setsid sleep 96 &\nwhile IFS= read'
+        )
+        script = script.replace("trap '' PIPE", "trap '' PIPE TERM")
+        script = script.replace('verify) echo', 'verify) echo released; echo')
+        self.guest = self.open(self.shell, grace=1)
+        self.guest.hold(self.sshd.quiescer('one', script), {}, 20)
+        self.assertNotIsInstance(self.guest.verify(2)[0], Evidence)
+        (released,) = self.guest.release(20)
+        self.assertTrue(self.sshd.is_locked('one'))
+        self.assertFalse(released.is_free, released)
 
     def test_a_holder_that_hangs_when_it_is_asked_does_not_get_all_the_grace(
         self,
@@ -396,6 +482,27 @@ class StubbornTest(FaultTest):
 
 
 class LeftoverTest(FaultTest):
+    def test_what_was_just_begun_ends_with_its_supervisor(self) -> None:
+        self.hold_two()
+        run = next((self.sshd / 'run' / 'xloudclient').glob('run.*'))
+        # it waits for somebody to write, and then would run the holder
+        words = 'mkdir d.9; true >pid.9; mkfifo in.9 say.9 err.9; echo begun; '
+        words += 'read -r _ <in.9; cd d.9 2>/dev/null'
+        host = subprocess.Popen(
+            ['sh', '-c', words],
+            cwd=run,
+            stdout=subprocess.PIPE,
+            **self.sshd.ids,
+        )
+        self.addCleanup(host.stdout.close)
+        self.addCleanup(host.wait)
+        self.addCleanup(host.kill)
+        self.assertEqual(b'begun\n', host.stdout.readline())
+        send(self.role('main'), KILL)
+        self.assertNotEqual(0, host.wait(LATER + SOON))
+        self.guest.close()
+        self.assert_nothing_left(5)
+
     def test_what_a_killed_supervisor_and_timer_left_is_ended_by_the_next(
         self,
     ) -> None:

@@ -15,6 +15,7 @@
 
 import os
 import signal
+import subprocess
 
 import testscenarios
 
@@ -63,6 +64,23 @@ class LookTest(testscenarios.WithScenarios, GuestTest):
         [released] = guest.release(20)
         self.assertTrue(released.is_free)
         guest.close()
+        self.look()
+        self.assertFalse(self.seen.is_taken)
+
+    def test_what_lives_on_in_a_folder_that_is_gone_is_no_run(self) -> None:
+        self.open(self.shell).close()
+        folder = self.sshd / 'run' / 'xloudclient' / 'run.gone'
+        folder.mkdir()
+        left = subprocess.Popen(
+            ['sh', '-c', 'sleep 60; :', 'xloud-supervisor', 'main'],
+            cwd=folder,
+            **self.sshd.ids,
+        )
+        self.addCleanup(left.wait)
+        self.addCleanup(left.kill)
+        self.look()
+        self.assertTrue(self.seen.is_taken)
+        folder.rmdir()
         self.look()
         self.assertFalse(self.seen.is_taken)
 

@@ -114,13 +114,6 @@ class Sshd(fixtures.Fixture):
             """)
 
     def _start(self) -> None:
-        ids: dict[str, Any] = {}
-        if os.geteuid() == 0:
-            ids = {
-                'user': self.account.pw_uid,
-                'group': self.account.pw_gid,
-                'extra_groups': [],
-            }
         environ = dict(os.environ)
         if self.account is GUEST:
             environ |= _wrapped(self.folder)
@@ -128,11 +121,19 @@ class Sshd(fixtures.Fixture):
             [SSHD, '-D', '-f', self / 'config', '-E', self / 'log'],
             cwd='/',
             env=environ,
-            **ids,
+            **self.ids,
         )
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
         wait_until(lambda: _listens(self.address, self.port), 10)
+
+    @property
+    def ids(self) -> dict[str, Any]:
+        """What makes a process one of its account, for Popen."""
+        if os.geteuid():
+            return {}
+        user, group = self.account.pw_uid, self.account.pw_gid
+        return {'user': user, 'group': group, 'extra_groups': []}
 
     def access(self, **changes: Any) -> Access:
         """Return how to reach it."""
