@@ -37,23 +37,22 @@ class Arm:
     :param kind: of the server
     :param take: takes a snapshot
     :param meaning: what is done, for the page
-    :param hook: our freeze hook is in the guest, installed with these
-        options; None: it is not there
+    :param has_hook: our freeze hook is in the guest; else it is not
     """
 
     name: str
     kind: kinds.Kind
     take: Callable[[Scene], None]
     meaning: str
-    hook: tuple[str, ...] | None = None
+    has_hook: bool = False
 
     def prepare(self, estate: Estate, machine: Machine) -> None:
         """Have the guest as it is to be; the arm before left it otherwise.
 
         :raises RuntimeError: it can't be had so
         """
-        if self.hook is not None:
-            kinds.install_hook(estate, machine, *self.hook)
+        if self.has_hook:
+            kinds.install_hook(estate, machine)
         elif self.kind.has_agent:
             kinds.remove_hook(estate, machine)
 
@@ -134,7 +133,7 @@ ARMS = (
         agent,
         '``openstack server snapshot consistent --quiesce agent``, after '
         '``openstack server snapshot hook install`` in the same guest',
-        hook=(),
+        has_hook=True,
     ),
     Arm(
         'volume-backed',
@@ -162,15 +161,7 @@ ARMS = (
         kinds.LARGE,
         agent_on_slow_storage,
         'the same guest with ``--quiesce agent``, after ``hook install``',
-        hook=(),
-    ),
-    Arm(
-        'large-disk-mysql',
-        kinds.LARGE,
-        agent_on_slow_storage,
-        'the same guest after ``hook install --quiesce mysql``: one of the '
-        'databases is held, the others have the freeze of their file system',
-        hook=('--quiesce', 'mysql'),
+        has_hook=True,
     ),
 )
 BY_NAME = {arm.name: arm for arm in ARMS}

@@ -76,12 +76,12 @@ class Kind:
         return machine
 
 
-def install_hook(estate: Estate, machine: Machine, *options: str) -> None:
+def install_hook(estate: Estate, machine: Machine) -> None:
     """Have the guest agent call our quiescers.
 
     :raises RuntimeError: it can't be installed
     """
-    _manage_hook(estate, machine, 'install', *options)
+    _manage_hook(estate, machine, 'install')
 
 
 def remove_hook(estate: Estate, machine: Machine) -> None:
@@ -92,13 +92,10 @@ def remove_hook(estate: Estate, machine: Machine) -> None:
     _manage_hook(estate, machine, 'remove')
 
 
-def _manage_hook(
-    estate: Estate, machine: Machine, verb: str, *options: str
-) -> None:
+def _manage_hook(estate: Estate, machine: Machine, verb: str) -> None:
     done = estate.openstack(
         *('server', 'snapshot', 'hook', verb, machine.server.name),
         *machine.options,
-        *options,
     )
     if done.returncode:
         raise RuntimeError(f'hook {verb}: {done.stderr}')
