@@ -25,9 +25,9 @@
 #           not answer for a lease, or is gone, sees to it that no holder
 #           is left: continues, terminates, kills.
 #   guard   reads a pipe that only the timer has open: tells main what the
-#           timer says, and when it is gone, and main releases. The pipe to
-#           main may be full, and then it waits; the timer, which must not,
-#           has a day's room in its own. A stopped timer is found at the
+#           timer says, and when it is gone, and main releases. It waits
+#           where the pipe to main is full; the timer, which must not, has
+#           room for hours in its own. A stopped timer is found at the
 #           client's beats, by the guest's own clock.
 #   relay   copies the client's lines to main. Without it, or the client, no
 #           beats come: main releases when the lease runs out.
@@ -764,10 +764,10 @@ speak() {
     later=''
 }
 
-# drop ID: releases one alone; one that comes while another is released has its turn after that. Where all are being
-# released, and told of, one that never started is not among them.
+# drop ID: releases one alone; one that comes while another is released has its turn after that. Where all are, and are
+# told of, one that never started is not among them.
 drop() {
-    if [ -n "$mute" ] && [ -n "$lapsed" ]; then
+    if [ -n "$lapsed" ]; then
         case " $holders" in *" $1 "*) ;; *) say "done" "$1" before 73 no ;; esac
         return
     fi
