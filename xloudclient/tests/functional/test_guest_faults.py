@@ -336,6 +336,7 @@ class FullPipeTest(testscenarios.WithScenarios, FaultTest):
         self.hold_two(self.shell, script)
         session = parent(self.sshd.main())
         send(session, STOP)
+        self.addCleanup(send, session, CONT)
         self.assert_free(LATER + SOON)
         self.assert_proven_free(9)
         send(session, CONT)
