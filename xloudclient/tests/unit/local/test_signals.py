@@ -97,6 +97,18 @@ class TestInterruption(SignalsTestCase):
             self.assertLess(time.monotonic() - began, 5)
         self.assertEqual(signal.SIGTERM, interruption.signal_number)
 
+    def test_one_that_comes_as_soon_as_it_is_handled_is_heard(self):
+        install = signals._install
+
+        def install_in_time(handle):
+            previous = install(handle)
+            signal.raise_signal(signal.SIGTERM)
+            return previous
+
+        self.patch(signals, '_install', install_in_time)
+        with signals.interruptible(self.again.release) as interruption:
+            self.assertEqual(signal.SIGTERM, interruption.signal_number)
+
     def test_all_threads_see_it(self):
         interruption = signals.Interruption()
         interruption.set(signal.SIGTERM)
