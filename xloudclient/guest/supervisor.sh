@@ -922,10 +922,11 @@ take_over() {
 # end_unborn FOLDER: ends those that were just begun. They wait for main to open their pipes; and then have nothing to run.
 end_unborn() {
     for file in "$1"/pid.*; do
-        id=${file##*.} pid_1=''
+        id=${file##*.} pid_1='' end=''
         [ -e "$file" ] || continue
         read -r pid_1 <"$file"
-        [ -z "$pid_1" ] || continue
+        read -r end <"$1/end.$id"
+        [ -z "$pid_1$end" ] || continue
         rm -rf "$1/d.$id"
         for pipe in in say err; do
             true <>"$1/$pipe.$id"

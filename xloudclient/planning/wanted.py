@@ -161,7 +161,8 @@ def _read(words: Sequence[Asked]) -> tuple[Quiescer, ...]:
 def _quiescer(asked: Asked) -> Quiescer:
     name, options = split(asked) if isinstance(asked, str) else asked
     if '/' in name:
-        return Quiescer(name, _script(name), options, None)
+        text = quiescers.completed(_script(name))
+        return Quiescer(name, text, options, None)
     if name not in quiescers.NAMES:
         known = ', '.join(sorted(quiescers.NAMES))
         raise Misuse(

@@ -61,9 +61,19 @@ def script(name: str) -> str:
     """
     if name not in GIVES and name != PROBE:
         raise KeyError(name)
-    folder = resources.files(__name__)
-    text = (folder / f'{name}.sh').read_text('utf-8')
-    return text.replace(_SOURCED, (folder / 'common.sh').read_text('utf-8'), 1)
+    return completed(_read(name))
+
+
+def completed(text: str) -> str:
+    """Give the text of a quiescer complete in itself.
+
+    :param text: that of one of ours, or of a copy of it, or any other
+    """
+    return text.replace(_SOURCED, _read('common'), 1)
+
+
+def _read(name: str) -> str:
+    return (resources.files(__name__) / f'{name}.sh').read_text('utf-8')
 
 
 def check(name: str, options: Sequence[tuple[str, str]]) -> str | None:

@@ -15,7 +15,9 @@
 
 import signal
 import time
+from importlib import resources
 
+from xloudclient.guest import quiescers
 from xloudclient.tests.functional import base
 from xloudclient.tests.functional.writer import Writer
 
@@ -134,6 +136,16 @@ class TestConsistent(ConsistentTestCase):
         )
         self.assertEqual('crash', row['Consistency'])
         self.assertEqual('freeze\nthaw\n', log.read_text())
+
+    def test_a_copy_of_a_built_in_quiescer_is_an_own_one(self):
+        self.start_mariadb()
+        text = (resources.files(quiescers) / 'mysql.sh').read_text()
+        own = self.script('my-mysql.sh', f'{text}# mine\n')
+        row = self.consistent(
+            '--quiesce', f'{own},lock_wait_timeout=5', '--wait'
+        )
+        self.assertEqual('application', row['Consistency'])
+        self.assertEqual([own], row['Quiesced'])
 
     def test_hooks_run_around_it_with_a_clean_environment(self):
         one, two = self.hook('one'), self.hook('two')

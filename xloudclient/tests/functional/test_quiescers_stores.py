@@ -63,6 +63,18 @@ class TestPostgresql(quiescer_hook.HookTestCase):
                 self.assertEqual('released', hook.line())
                 self.assertEqual(['postgresql'], hook.scratch_files())
 
+    def test_a_checkpoint_that_takes_too_long_is_given_up_in_time(self):
+        process = int(
+            self.server.ask(
+                'SELECT pid FROM pg_stat_activity '
+                "WHERE backend_type = 'checkpointer'"
+            )
+        )
+        os.kill(process, signal.SIGSTOP)
+        self.addCleanup(os.kill, process, signal.SIGCONT)
+        hook = self.hook(*self.options, 'timeout=1')
+        self.assert_refused(hook, 75, 'the checkpoint took longer than 1 s')
+
     def test_the_position_is_that_of_when_it_was_told_to_hold(self):
         for shell in quiescer_hook.SHELLS:
             self.need(shell[0])
@@ -363,6 +375,27 @@ class RedisTestCase(quiescer_hook.HookTestCase):
 
 class TestRedis(RedisTestCase):
     server_options = ('--save', '86400 1000000')
+
+    def test_a_save_that_takes_too_long_is_given_up_in_time(self):
+        # of its own: each of its keys takes long
+        self.use(self.start(*self.server_options))
+        for shell in quiescer_hook.SHELLS:
+            self.need(shell[0])
+            with self.subTest(shell=shell):
+                hook = self.hook(
+                    self.option, 'save_timeout=1', verb='prepare', shell=shell
+                )
+                hook.prepared()
+                self.server.ask('CONFIG SET rdb-key-save-delay 3000000')
+                self.server.ask(self.server.writing)
+                hook.tell('hold')
+                self.await_told('rdb_bgsave_in_progress', '1')
+                writer = self.blocked_write()
+                self.assertEqual(75, hook.end())
+                self.assertIn('did not save within 1 s', hook.errors())
+                self.assert_writes(writer)
+                self.server.ask('CONFIG SET rdb-key-save-delay 0')
+                self.await_told('rdb_bgsave_in_progress', '0')
 
     def test_prepared_it_holds_nothing_until_it_is_told_to(self):
         self.assert_prepares(self.option)

@@ -53,6 +53,14 @@ class TestResult(testtools.TestCase):
         self.assertEqual(40, seen.lost('MyISAM'))
         self.assertFalse(seen.is_clean)
 
+    def test_what_we_held_was_not_written_to(self):
+        late = {'last': 103, 'rows': 103}
+        seen = result(store=late, claimed='application')
+        self.assertEqual(['MyISAM'], seen.leaked)
+        self.assertFalse(seen.is_clean)
+        # who holds nothing says nothing of it
+        self.assertEqual([], result(store=late).leaked)
+
     def test_a_fault_is_damage(self):
         seen = result(store={'faults': ['Corrupt']})
         self.assertEqual(['MyISAM'], seen.torn)
@@ -83,6 +91,17 @@ class TestPage(testtools.TestCase):
         self.assertIn('- 1 of 1 (MyISAM)', text)
         self.assertIn('- application', text)
         self.assertIn('- 4.50 s (4.50)', text)
+
+    def test_what_was_written_later_is_told(self):
+        text = page.render([result(store={'last': 103, 'rows': 103})])
+        self.assertIn('- MyISAM 3', text)
+
+    def test_the_large_disk_is_told_of_if_both_were_measured(self):
+        slow = result('large-disk')
+        self.assertNotIn('side by side', page.render([slow]))
+        text = page.render([slow, result('large-disk-hook')])
+        self.assertIn('4.5 to 4.5 s by the locks over', text)
+        self.assertIn('4.50 to 4.50 s by the freeze hook', text)
 
     def test_a_trial_without_a_verdict_is_counted(self):
         failed = Result('nothing', 1, note='exit 5')

@@ -16,7 +16,7 @@ import statistics
 from collections.abc import Sequence
 
 from xloudclient.tests.e2e.experiment import arms
-from xloudclient.tests.e2e.experiment.result import STORES, Result
+from xloudclient.tests.e2e.experiment.result import HELD, STORES, Result
 from xloudclient.tests.e2e.experiment.trial import WARM_UP_SECONDS
 
 PICTURE = 'real-machines.svg'
@@ -27,6 +27,7 @@ COLUMNS = (
     'Runs',
     'Failed',
     'Lost rows',
+    'Later rows',
     'Damaged',
     'Replayed',
     'fsck',
@@ -70,6 +71,10 @@ snapshot was taken, or one of a lower class than the command requires, or what
 was launched could not be examined. They were run again. *Lost rows* are those
 that the store had acknowledged before the position (below) and that are not
 in the snapshot: the median of the runs, and the most in parentheses.
+*Later rows* are those from after the position that are in the snapshot, of
+MariaDB's tables and of Redis, which a lock would have kept out: the most of
+any run. They tell whether anything was held: what InnoDB, Aria, PostgreSQL and
+Redis have lost, they recover by themselves.
 *Damaged* counts the runs in which a store did not start, ``CHECK TABLE`` or
 ``pg_amcheck`` reported damage, rows were missing between others, or the file
 ended in something that was never written. *Replayed* counts the runs in which
@@ -78,6 +83,11 @@ ext4 had to replay its journal, so was not at rest; *fsck* those in which
 to any store had to wait at the longest, by the guest's clock: the median of
 the runs, and the most in parentheses. Of each store the median was, in
 seconds:
+"""
+LARGE = """
+The large disk, side by side on one guest, run by run in turn: while it was
+mirrored at {rate} MiB/s, a store was blocked for {ssh} s by the locks over
+ssh, and for {hook} s by the freeze hook.
 """
 FAILURES = """
 What failed in earlier series, of earlier versions, had a true class
@@ -224,6 +234,7 @@ def render(results: Sequence[Result]) -> str:
             _table(results),
             READING,
             _blocked(results),
+            _large(results),
             FAILURES,
             PICTURE_TEXT,
             ODD_CASES,
@@ -280,6 +291,21 @@ def _blocked(results: Sequence[Result]) -> str:
     return _listed(('', *STORES), *rows)
 
 
+def _large(results: Sequence[Result]) -> str:
+    """Say what the hook is worth; nothing if it was not measured."""
+    ssh, hook = (
+        sorted(map(_longest_pause, _of(results, name)))
+        for name in ('large-disk', 'large-disk-hook')
+    )
+    if not ssh or not hook:
+        return ''
+    return LARGE.format(
+        rate=arms.MIRROR_RATE,
+        ssh=f'{ssh[0]:.1f} to {ssh[-1]:.1f}',
+        hook=f'{_seconds(hook[0])} to {_seconds(hook[-1])}',
+    )
+
+
 def _listed(*rows: Sequence[str]) -> str:
     lines = ['', '.. list-table::', '   :header-rows: 1', '']
     for row in rows:
@@ -301,6 +327,7 @@ def _row(name: str, results: Sequence[Result], failed: int) -> tuple[str, ...]:
     return (
         *begin,
         _losses(results),
+        _later(results),
         _count(damaged, runs) + (f' ({", ".join(tables)})' if tables else ''),
         _count([one for one in results if one.replayed], runs),
         _count([one for one in results if one.unclean], runs),
@@ -326,6 +353,12 @@ def _losses(results: Sequence[Result]) -> str:
             found.append(
                 f'{store} {statistics.median(rows):.0f} ({max(rows)})'
             )
+    return ', '.join(found) or 'none'
+
+
+def _later(results: Sequence[Result]) -> str:
+    rows = {one: max(each.beyond(one) for each in results) for one in HELD}
+    found = [f'{store} {count}' for store, count in rows.items() if count]
     return ', '.join(found) or 'none'
 
 

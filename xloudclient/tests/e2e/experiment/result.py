@@ -18,6 +18,8 @@ from typing import Any
 
 Counts = Mapping[str, int]
 STORES = ('InnoDB', 'Aria', 'MyISAM', 'PostgreSQL', 'Redis', 'file')
+#: Those that ours lets nobody write to.
+HELD = ('InnoDB', 'Aria', 'MyISAM', 'Redis')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,6 +73,11 @@ class Result:
         return max(0, self.stores[store]['last'] - self.position[store])
 
     @property
+    def leaked(self) -> list[str]:
+        """The stores that were written to although we say that we held."""
+        return [one for one in HELD if self.claimed and self.beyond(one)]
+
+    @property
     def torn(self) -> list[str]:
         """The stores that are damaged."""
         return [one for one in STORES if self.stores[one]['faults']]
@@ -95,10 +102,11 @@ class Result:
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing is lost, torn or to be repaired."""
+        """Whether nothing is lost, leaked, torn or to be repaired."""
         return not (
             self.note
             or any(self.lost(store) for store in STORES)
+            or self.leaked
             or self.torn
             or self.replayed
             or self.unclean

@@ -42,9 +42,10 @@ CLOUD = 'The cloud'
 HERE = 'This machine'
 HOOKS = 'Hooks'
 
-#: What may come to a process that is not the client. The supervisor and its
-#: holders ignore SIGINT and SIGHUP.
+#: What may come to a process that is not the client.
 VERBS = (
+    (signal.SIGINT, 'SIGINT'),
+    (signal.SIGHUP, 'SIGHUP'),
     (signal.SIGTERM, 'SIGTERM'),
     (KILL, 'kill -9'),
     (STOP, 'stopped, continued'),
@@ -130,6 +131,23 @@ GUEST_FAULTS = (
         NO_LOCK,
     ),
     Fault('lock session KILLed', GUEST, strikes.kill_lock, HOLDING, NO_LOCK),
+    _signal(
+        'redis-cli',
+        KILL,
+        'redis-cli kill -9',
+        group=GUEST,
+        # MariaDB is locked first
+        phases=tuple(one for one in HOLDING if one != 'quiescing'),
+        why_not=NO_LOCK,
+        lasts=3.0,
+    ),
+    Fault(
+        'Redis kill -9, restarted',
+        GUEST,
+        strikes.restart_redis,
+        HOLDING,
+        NO_LOCK,
+    ),
 )
 
 

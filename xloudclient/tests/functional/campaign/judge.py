@@ -23,18 +23,45 @@ from xloudclient.tests.functional.campaign.phases import PHASES
 
 MARGIN_SECONDS = 5.0
 SIGNALS = ('SIGINT', 'SIGTERM', 'SIGHUP')
+#: The exit code where the client is told to end, unless it was done by then.
+ENDS = {
+    'kill -9': -signal.SIGKILL,
+    **{name: 128 + signal.Signals[name] for name in SIGNALS},
+}
+_LOST = (
+    ExitCode.DONE,
+    ExitCode.NOT_QUIESCED,
+    ExitCode.LOWER_CLASS,
+    ExitCode.RELEASE_FAILED,
+)
+#: The exit codes that may be given for other faults.
+CODES = {
+    'The client': _LOST,
+    'The way to the guest': _LOST,
+    'In the guest': (*_LOST, ExitCode.BUSY),
+    'The cloud': (
+        ExitCode.DONE,
+        ExitCode.NOT_QUIESCED,
+        ExitCode.CAPTURE_FAILED,
+        ExitCode.OUT_OF_TIME,
+        ExitCode.BUSY,
+    ),
+    'This machine': (ExitCode.DONE, ExitCode.BUSY),
+    'Hooks': _LOST,
+}
 CLAIMS = ('filesystem', 'application')
 
 
 def limit(fault: Fault) -> float:
     """Seconds after the fault by which nothing may be held any more.
 
-    Where the run can go on it may hold as long as it was allowed to. A hook
-    that hangs gets its --hook-timeout, once for each thing it is asked.
+    Where the cloud fails the run goes on, and may hold as long as it was
+    allowed to. A hook that hangs gets its --hook-timeout, once for each thing
+    it is asked.
     """
-    if fault.group in ('The client', 'The way to the guest', 'Hooks'):
-        return LEASE_SECONDS + MARGIN_SECONDS
-    return MAX_FREEZE_SECONDS + MARGIN_SECONDS
+    if fault.group in ('The cloud', 'This machine'):
+        return MAX_FREEZE_SECONDS + MARGIN_SECONDS
+    return LEASE_SECONDS + MARGIN_SECONDS
 
 
 def problems(seen: Observation, fault: Fault) -> list[str]:
@@ -45,7 +72,7 @@ def problems(seen: Observation, fault: Fault) -> list[str]:
         *_held(seen, fault),
         *_alarms(seen, fault),
         *_claims(seen),
-        *_endings(seen),
+        *_endings(seen, fault),
         *_next(seen, fault),
     ]
 
@@ -75,12 +102,12 @@ def _claims(seen: Observation) -> list[str]:
     return []
 
 
-def _endings(seen: Observation) -> list[str]:
+def _endings(seen: Observation, fault: Fault) -> list[str]:
     found = []
     if seen.code is None:
         found.append('the client did not end')
-    elif not is_documented(seen.code, seen.fault):
-        found.append(f'undocumented exit code {seen.code}')
+    elif not is_meant(seen.code, fault):
+        found.append(f'exit code {seen.code} means something else')
     elif seen.code == 0 and seen.fault in SIGNALS and not _is_last(seen):
         found.append('the signal changed nothing')
     if seen.has_traceback:
@@ -117,11 +144,11 @@ def _is_tried_again(seen: Observation, fault: Fault) -> bool:
     return bool(fault.body) and codes == {ExitCode.RELEASE_FAILED}
 
 
-def is_documented(code: int, fault: str) -> bool:
-    """Whether the exit code is one of ours, or the kill that was sent."""
-    if code == -signal.SIGKILL:
-        return fault == 'kill -9'
-    return code in set(ExitCode)
+def is_meant(code: int, fault: Fault) -> bool:
+    """Whether an exit code is for such a fault, or tells of the signal."""
+    if fault.name in ENDS:
+        return code in (0, ENDS[fault.name])
+    return code in CODES[fault.group]
 
 
 def text(seen: Observation, fault: Fault) -> str:

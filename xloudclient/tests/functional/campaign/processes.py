@@ -101,10 +101,10 @@ def timer(root: int) -> int:
     return found[0] if found else 0
 
 
-def database_client(root: int) -> int:
+def database_client(root: int, program: str = 'mariadb') -> int:
     """Return the client that has the lock's session; 0 if there is none."""
     found = [
-        pid for pid in below(root, 'mariadb') if VARIABLE in environment(pid)
+        pid for pid in below(root, program) if VARIABLE in environment(pid)
     ]
     return found[0] if found else 0
 

@@ -72,6 +72,10 @@ def _database_client(scene: Scene) -> int:
     return processes.database_client(scene.subject.root)
 
 
+def _redis_client(scene: Scene) -> int:
+    return processes.database_client(scene.subject.root, 'redis-cli')
+
+
 def _holder(scene: Scene) -> int:
     client = _database_client(scene)
     return processes.parent(client) if client else 0
@@ -92,6 +96,7 @@ ROLES: Mapping[str, Callable[[Scene], int]] = {
     'timer': _timer,
     'holder': _holder,
     'database client': _database_client,
+    'redis-cli': _redis_client,
 }
 
 
@@ -122,6 +127,10 @@ def go_on(scene: Scene) -> None:
 
 def restart_database(scene: Scene) -> None:
     scene.subject.restart_database()
+
+
+def restart_redis(scene: Scene) -> None:
+    scene.subject.restart_redis()
 
 
 def kill_lock(scene: Scene) -> None:

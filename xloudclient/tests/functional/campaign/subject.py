@@ -81,6 +81,12 @@ class Subject:
             processes.send(pid, 9)
         self.guest.start_mariadb()
 
+    def restart_redis(self) -> None:
+        """Kill Redis in the same way; start it."""
+        for pid in processes.below(self.root, 'redis-server'):
+            processes.send(pid, 9)
+        self.guest.start_redis()
+
     @property
     def blocked(self) -> list[str]:
         """The applications that can't write now."""

@@ -53,13 +53,13 @@ server was started.
 
 A cell is bad, and says so in bold type, if
 
-* an application is locked longer than it may be: the lease (15 s) and 5 s
-  after the client or the way to the guest was lost, or a hook hangs;
-  ``--max-freeze`` (25 s) and 5 s where the run goes on;
+* an application is locked longer than it may be after the fault: the lease
+  (15 s) and 5 s; where the cloud or this machine fails, and the run goes on,
+  ``--max-freeze`` (25 s) and 5 s;
 * a class is recorded although a row was written between the lock and the
   capture, or nothing shows that it was held;
-* the exit code is not a documented one, or it is 6 (may still be blocked) and
-  somebody was left who could tell that nothing is;
+* the exit code is not one for such a fault, or it is 6 (may still be blocked)
+  and somebody was left who could tell that nothing is;
 * a traceback is shown, or the client does not end;
 * the next run does not succeed, or does not clear what was left.
 
@@ -74,9 +74,8 @@ cells that have no result. In the end it writes this page. Its exit code is 1
 if a cell is bad.
 
 Not in it, as tests of their own show it: a journal that was cut at any of its
-bytes, and a file system that is frozen when its holders are killed. SIGINT and
-SIGHUP are sent to the client alone: the supervisor and its holders ignore
-them, and ssh ends as on SIGTERM.
+bytes, and a file system that is frozen when its holders are killed. The
+holder, the database client, the database and the lock session are MariaDB's.
 
 """
 PHASES_HEAD = """\
