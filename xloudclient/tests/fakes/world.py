@@ -14,11 +14,12 @@
 """A world in memory, in which every step of a run can go wrong.
 
 ``World`` is built from a script: the name of a step -> how it ends. Steps are
-``open``, ``hook``, ``pre``, ``guest-pre``, ``lease``, ``hold:<name>``,
-``request``, ``volume``, ``look``, ``task``, ``verify``, ``release``,
-``guest-post``, ``post``, ``agree``, ``record``, ``discard``, ``volumes``, and
-``write:<event>`` for lines of the journal: ``BADLY`` is lost, ``HANGING``
-never done, ``BUSY`` late. ``post /there`` is that of one hook alone.
+``open``, ``hook``, ``probe``, ``pre``, ``guest-pre``, ``lease``,
+``hold:<name>``, ``request``, ``volume``, ``look``, ``task``, ``verify``,
+``release``, ``guest-post``, ``post``, ``agree``, ``record``, ``discard``,
+``volumes``, and ``write:<event>`` for lines of the journal: ``BADLY`` is lost,
+``HANGING`` never done, ``BUSY`` late. ``post /there`` is that of one hook
+alone.
 """
 
 import dataclasses
@@ -177,7 +178,10 @@ class World:
         self.log: list[str] = []
         self.lines: list[dict[str, Any]] = []
         self.held: list[str] = []
+        self.ready: list[str] = []
         self.released: list[str] = []
+        #: those that were asked whether they hold
+        self.asked: tuple[str, ...] = ()
         #: each call of a hook: the step and the path
         self.called: list[str] = []
         #: the image's status as of the last look, and as of the last one
@@ -188,6 +192,7 @@ class World:
         self.exists = False
         self.has_agreed = False
         self.verified = False
+        self.is_lost = False
         self.is_started = False
         self.attached = [data_volume()]
         self.task_is_over = False
@@ -276,13 +281,18 @@ class World:
         self.held.append(quiescer.name)
         try:
             self._take(step, NotQuiesced(f'{quiescer.name} failed'))
+        except GuestLost:
+            self.is_lost = True
+            raise
         except (NotQuiesced, Busy):
             self.held.remove(quiescer.name)
             raise
+        self.ready.append(quiescer.name)
         return self.evidence
 
     def verify(self, timeout: float) -> tuple[Evidence | str, ...]:
         self.verified = True
+        self.asked = tuple(self.ready)
         self.seen_before_verify = self.seen
         self.log.append('verify')
         end = self.script.get('verify', End.WELL)
@@ -290,10 +300,10 @@ class World:
             self.clock.interrupted = SIGINT
         if end is End.HANGING:
             raise TimeoutError
-        if end in (End.LOST, End.BUG):
+        if self.is_lost or end in (End.LOST, End.BUG):
             raise GuestLost('verify')
         answer = 'the session is gone' if end is End.BADLY else self.evidence
-        return (answer,) * len(self.held)
+        return (answer,) * len(self.asked)
 
     def release(self, timeout: float) -> tuple[Released, ...]:
         self.log.append('release')

@@ -799,12 +799,13 @@ class TestEverySequence(ReleaseTestCase):
             self.assertEqual('application', said)
         if outcome.consistency not in (None, Consistency.APPLICATION):
             self.assertNotEqual('', outcome.reason)
-        names = ('mysql', 'sync') if self.were_held(world) else ()
+        names = world.asked if self.were_held(world) else ()
         self.assertEqual(names, outcome.quiesced)
 
     def were_held(self, world):
         end = world.script.get('verify', End.WELL)
-        return 'verify' in world.log and end in (*WELL, End.BUSY)
+        is_well = end in (*WELL, End.BUSY) and not world.is_lost
+        return 'verify' in world.log and is_well
 
     def shown(self, world, outcome: Outcome):
         """The class that the world showed, whatever the run made of it."""
@@ -821,6 +822,8 @@ class TestEverySequence(ReleaseTestCase):
         are_same = world.script.get('volumes', End.WELL) in WELL
         if has_volumes and not are_same:
             return Consistency.NONE
+        if 'dropped' in world.told:
+            return Consistency.NONE if has_volumes else Consistency.CRASH
         return Consistency.APPLICATION
 
     def test_every_single_fault(self):
@@ -864,6 +867,28 @@ class TestEverySequence(ReleaseTestCase):
         for one, other in itertools.combinations(FAULTS, 2):
             if one[0] != other[0]:
                 self.check(dict([one, other]), one, other)
+
+    def test_every_pair_of_faults_with_a_volume(self):
+        volumes = (fakes.data_volume(),)
+        for one, other in itertools.product(FAULTS, FAULTS_OF_VOLUMES):
+            self.check(dict([one, other]), volumes=volumes)
+
+    def test_every_fault_and_every_pair_where_what_failed_is_dropped(self):
+        # the ends that something can be dropped for
+        ends = (End.BADLY, End.HANGING, End.LOST)
+        faults = itertools.product(STEPS, ends)
+        for one, other in itertools.combinations(faults, 2):
+            self.check(dict([one, other]), continue_on_error=True)
+
+    def test_every_fault_of_the_look_for_databases_and_each_other(self):
+        auto = {
+            'quiescers': (),
+            'is_auto': True,
+            'catalogue': {q.name: q for q in fakes.plan().quiescers},
+        }
+        probes = tuple(itertools.product(['probe'], ENDS))
+        for one, other in itertools.product((*FAULTS, *probes), probes):
+            self.check(dict([one, other]), **auto)
 
     def test_every_fault_with_a_line_that_is_not_written(self):
         written = [
