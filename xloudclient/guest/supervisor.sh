@@ -147,8 +147,8 @@ is_running() {
 # What a freeze hook needs ends here. A shell reads no further, and what is held waits for it.
 [ "$role" != parts ] || return 0
 
-# One supervisor at a time. The lock is an open file that timer, guard and
-# relay share, so it lasts as long as somebody is there to release.
+# One supervisor at a time. The lock is an open file that timer and relay
+# share, so it lasts as long as somebody is there to release.
 
 # take_lock SECONDS: how long to wait for it.
 take_lock() {
@@ -309,16 +309,14 @@ relay_client() {
 }
 
 start_timer() {
-    {
-        t=$t $setsid $shell -c 'eval "$t"' xloud-timer timer "$nonce" "$lease" "$grace" no "$shell" \
-            $$ "$scratch" "$home" "$relay" </dev/null 3>&- |
-            {
-                while read -r line; do
-                    printf '%s\n' "$line" >&3 || exit
-                done
-                printf 'gone\n' >&3
-            }
-    } 8<&- 2>/dev/null &
+    t=$t $setsid $shell -c 'eval "$t"' xloud-timer timer "$nonce" "$lease" "$grace" no "$shell" \
+        $$ "$scratch" "$home" "$relay" </dev/null 3>&- 8<&- 2>/dev/null |
+        {
+            while read -r line; do
+                printf '%s\n' "$line" >&3 || exit
+            done
+            printf 'gone\n' >&3
+        } 8<&- 9>&- 2>/dev/null &
 }
 
 holders='' over='' due='' lapsed='' mute='' later=''
@@ -371,7 +369,11 @@ act() {
         [ -z "$run_end" ] || log_ended
         [ -z "$log_id" ] || offer_log
         ;;
-    released) eval "said_$2=yes gone_$2=\$how_$2" ;;
+    released)
+        eval "said_$2=yes gone_$2=\$how_$2"
+        # In place, and it has room: for the timer, should it have to tell.
+        eval "[ -n \"\$how_$2\" ]" || printf 'early\n' 1<>"said.$2"
+        ;;
     prepared | ready | held | part)
         [ "$1" != ready ] || eval "ready_$2=yes"
         [ "$1" != held ] || eval "owes_$2="
@@ -772,7 +774,7 @@ drop() {
         return
     fi
     dropping="$dropping $1"
-    while [ -z "$mute$due" ] && [ -n "$dropping" ]; do
+    while [ -z "$mute$due$over$release_at" ] && [ -n "$dropping" ]; do
         set -- $dropping
         dropping=${dropping#" $1"}
         mute=yes
@@ -907,6 +909,8 @@ take_over() {
     done 2>/dev/null
     sleep 1
     end_unborn "$scratch"
+    # Their hosts tell of it.
+    [ -z "$unborn" ] || sleep 1
     # It may hear nothing any more, and has the lock.
     [ "$(readlink "/proc/$relay/cwd")" != "$scratch" ] || kill -KILL "$relay"
     done_lines=''
@@ -919,15 +923,18 @@ take_over() {
     exit 0
 }
 
-# end_unborn FOLDER: ends those that were just begun. They wait for main to open their pipes; and then have nothing to run.
+# end_unborn FOLDER: ends those that were just begun, and sets whether there were any. They wait for main to open their
+# pipes; and then have nothing to run.
 end_unborn() {
+    unborn=''
     for file in "$1"/pid.*; do
         id=${file##*.} pid_1='' end=''
         [ -e "$file" ] || continue
         read -r pid_1 <"$file"
         read -r end <"$1/end.$id"
         [ -z "$pid_1$end" ] || continue
-        rm -rf "$1/d.$id"
+        unborn=yes
+        rm -f "$1/d.$id/file"
         for pipe in in say err; do
             true <>"$1/$pipe.$id"
         done
@@ -944,6 +951,10 @@ end_all() {
         [ -n "$end" ] || end_one "$1" "$id"
         read -r end <"$1/end.$id"
         read -r said <"$1/said.$id"
+        case $how,$said in
+        asked,early) said=yes ;;
+        *,early) said=no ;;
+        esac
         done_lines="${done_lines}done $id $how ${end:-unknown} ${said:-no}$newline"
     done
 }

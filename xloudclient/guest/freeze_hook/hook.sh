@@ -171,7 +171,7 @@ hold_all() {
         start agent || return 1
     fi
     # A freeze that is only watched is not stood in the way of.
-    { prepare_all && hold_in_turn; } || [ -n "$is_watching" ]
+    { prepare_all && sync_ahead && hold_in_turn; } || [ -n "$is_watching" ]
 }
 
 # prepare_all: returns 0 once all that are started ahead have only to be told to hold.
@@ -188,8 +188,19 @@ prepare_all() {
     [ "$HEARD" = "prepared $holder" ]
 }
 
+# sync_ahead: what is written now, those who will be held need not wait for. It is of use, and no condition: a disk or a file
+# server may never answer. Those whom a run over ssh holds are not to wait for it.
+sync_ahead() {
+    [ -z "$is_watching" ] || return 0
+    sync </dev/null >/dev/null 2>&1 4<&- &
+    left=50
+    while is_running "$!" && [ "$left" -gt 0 ]; do
+        sleep 0.2 2>/dev/null 4<&- || sleep 1
+        left=$((left - 1))
+    done
+}
+
 hold_in_turn() {
-    tell "cap $cap" || return 1
     # Each look costs a process, which takes its turn from those that are at work; but now each is waited for.
     holder=1 nap=0.02
     while [ "$holder" -le "$last" ]; do
@@ -198,7 +209,7 @@ hold_in_turn() {
         end_delivery
         [ "$HEARD" = "ready $holder" ] || return 1
         # The watch, the first one, holds nothing.
-        [ "$holder" != 1 ] || note lock
+        [ "$holder" != 1 ] || { note lock && tell "cap $cap"; } || return 1
         holder=$((holder + 1))
     done
 }
@@ -290,8 +301,8 @@ start() {
         }
         left=$1
         shift
-        while [ -p "$2" ]; do
-            { [ "$left" -gt 0 ] && is_ours "$@"; } || exec sh "$6" abandon
+        while [ "$left" -gt 0 ] && [ -p "$2" ]; do
+            is_ours "$@" || exec sh "$6" abandon
             printf "%s beat\n" "$1" 1<>"$2"
             sleep 5
             left=$((left - 5))

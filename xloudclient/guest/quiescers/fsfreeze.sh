@@ -74,8 +74,6 @@ examine() {
 quiesce() {
     if [ -n "$by" ]; then
         refuse_frozen
-        # Nobody is held yet. What is written now, those who will be need not wait for.
-        to_disk
         look_out
         [ -z "$COUNTERS" ] || settle
         return

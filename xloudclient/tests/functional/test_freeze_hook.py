@@ -465,15 +465,6 @@ class TestFreezeHook(FreezeHookTestCase):
         writer.await_rows(2, 60)
         self.cloud.wait(self.is_closed, what='end of the freeze')
 
-    def test_a_freeze_without_a_thaw_comes_to_an_end(self):
-        self.install('--quiesce', 'none', '--max-freeze', '2')
-        settings = f'{self.root}{freeze_hook.PLACE}/settings'
-        self.guest.run(
-            'sed', '-i', 's/^patience .*/patience 2/', settings, check=True
-        )
-        self.by_hand('freeze')
-        self.cloud.wait(self.is_closed, what='end of the freeze')
-
     def test_a_thaw_waits_for_no_supervisor_that_was_killed(self):
         self.install()
         writer = self.write()

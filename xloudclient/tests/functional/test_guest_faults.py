@@ -412,6 +412,17 @@ class StubbornTest(FaultTest):
         self.assertTrue(self.sshd.is_locked('one'))
         self.assertFalse(released.is_free, released)
 
+    def test_nor_does_it_count_where_the_supervisor_was_killed(self) -> None:
+        script = HOLDER.replace("trap '' PIPE", "trap '' PIPE TERM")
+        script = script.replace('verify) echo', 'verify) echo released; echo')
+        script = script.replace('exec 9>&-', 'sleep 98')
+        self.guest = self.open(self.shell, grace=1)
+        self.guest.hold(self.sshd.quiescer('one', script), {}, 20)
+        self.guest.verify(2)
+        send(self.role('main'), KILL)
+        (released,) = self.guest.release(20)
+        self.assertFalse(released.is_free, released)
+
     def test_a_holder_that_hangs_when_it_is_asked_does_not_get_all_the_grace(
         self,
     ) -> None:
@@ -487,8 +498,8 @@ class LeftoverTest(FaultTest):
         self.hold_two()
         run = next((self.sshd / 'run' / 'xloudclient').glob('run.*'))
         # it waits for somebody to write, and then would run the holder
-        words = 'mkdir d.9; true >pid.9; mkfifo in.9 say.9 err.9; echo begun; '
-        words += 'read -r _ <in.9; cd d.9 2>/dev/null'
+        words = 'mkdir d.9; true >d.9/file >pid.9; mkfifo in.9 say.9 err.9; '
+        words += 'echo begun; read -r _ <in.9; [ -e d.9/file ]'
         host = subprocess.Popen(
             ['sh', '-c', words],
             cwd=run,
