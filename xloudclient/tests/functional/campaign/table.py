@@ -69,7 +69,7 @@ A cell is bad, and says so in bold type, if
    $ tools/campaign --phase held --fault 'ssh kill -9' --again
    $ tools/campaign                           # all that has no result yet
 
-All of it takes over an hour; it can be interrupted, and goes on with the
+All of it takes two hours; it can be interrupted, and goes on with the
 cells that have no result. In the end it writes this page. Its exit code is 1
 if a cell is bad.
 
