@@ -217,8 +217,8 @@ clients between the first lock and the thaw, and each start of a process takes
 25 to 45 ms there. How long it holds on this machine's own processors, in the
 embedded cloud, where a script stands for the agent, is in :doc:`performance`.
 
-``tools/e2e experiment`` does all this. It needs root and an hour and a
-quarter. It keeps its results, and goes on where it was interrupted: to do all
+``tools/e2e experiment`` does all this. It needs root and an hour and twenty
+minutes. It keeps its results, and goes on where it was interrupted: to do all
 of it again, give ``--results`` the name of a new file.
 """
 
