@@ -18,15 +18,17 @@ from xloudclient.tests.e2e.estate import Estate
 from xloudclient.tests.e2e.machine import Machine
 
 AGENT = {'hw_qemu_guest_agent': 'yes'}
-#: Data disks: the device, its file system, and whose data it gets.
+#: Data disks: a device, the label and the type of its file system, and whose
+#: data it gets. Disks that are attached to a guest that is booting may have
+#: each other's names in it, and not in one that is launched from a snapshot.
 DISKS = (
-    ('vdb', 'ext4', '/var/lib/mysql'),
-    ('vdc', 'xfs', '/var/lib/postgresql'),
+    ('vdb', 'mariadb', 'ext4', '/var/lib/mysql'),
+    ('vdc', 'postgresql', 'xfs', '/var/lib/postgresql'),
 )
 BALLAST = '/var/tmp/ballast'
 #: The data is moved as it is, with owners and rights.
 MOVE = """
-mkfs.{type} -q /dev/{device}
+mkfs.{type} -q -L {label} /dev/{device}
 mount /dev/{device} /mnt
 cp -a {folder}/. /mnt/
 chown --reference={folder} /mnt
@@ -56,7 +58,7 @@ class Kind:
         """What the judge is told of disks other than the root disk."""
         if not self.has_data_disks:
             return []
-        return [f'{device}:{folder}' for device, _, folder in DISKS]
+        return [f'{label}:{folder}' for _, label, _, folder in DISKS]
 
     def start(self, estate: Estate) -> Machine:
         """Return a server of this kind with its databases up."""
@@ -67,9 +69,9 @@ class Kind:
             data_volumes=len(DISKS) if self.has_data_disks else 0,
         )
         if self.has_data_disks:
-            for device, type_, folder in DISKS:
+            for device, label, type_, folder in DISKS:
                 values = {'device': device, 'type': type_, 'folder': folder}
-                machine.run('set -e' + MOVE.format(**values))
+                machine.run('set -e' + MOVE.format(label=label, **values))
         if self.ballast:
             machine.run(f'head -c {self.ballast}M /dev/urandom >{BALLAST}')
         machine.run('databases start')

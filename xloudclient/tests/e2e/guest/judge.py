@@ -13,7 +13,7 @@
 """Runs in a guest that was launched from a snapshot, before any database is
 started there: says as one JSON object what the snapshot is worth.
 
-Arguments are further disks, ``DEVICE:FOLDER``, which are checked and mounted.
+Arguments are further disks, ``LABEL:FOLDER``, which are checked and mounted.
 
 ``disks``   per device: whether its journal had to be replayed, and what fsck
             found (``fsck`` is empty if nothing)
@@ -205,8 +205,9 @@ def main() -> None:
     os.environ['LC_ALL'] = 'C.UTF-8'
     disks = {'vda': root()}
     for pair in sys.argv[1:]:
-        device, folder = pair.split(':')
-        disks[device] = disk(device, folder)
+        label, folder = pair.split(':')
+        device = os.path.basename(run('blkid', '-L', label)[1])
+        disks[label] = disk(device, folder)
     print(json.dumps({'disks': disks, 'stores': stores()}))
 
 
