@@ -73,8 +73,8 @@ that the store had acknowledged before the position (below) and that are not
 in the snapshot: the median of the runs, and the most in parentheses.
 *Later rows* are those from after the position that are in the snapshot, of
 MariaDB's tables and of Redis, which a lock would have kept out: the most of
-any run. They tell whether anything was held: InnoDB, Aria, PostgreSQL and Redis
-recover what they have acknowledged even if nothing was.
+any run. They tell whether anything was held: InnoDB, Aria, PostgreSQL and
+Redis recover what they have acknowledged even if nothing was.
 *Damaged* counts the runs in which a store did not start, ``CHECK TABLE`` or
 ``pg_amcheck`` reported damage, rows were missing between others, or the file
 ended in something that was never written. *Replayed* counts the runs in which
@@ -108,8 +108,8 @@ What failed in earlier series, of earlier versions, had a true class
 Three runs of ``data-volumes`` were judged to lack all of MariaDB's and
 PostgreSQL's data. Volumes that are attached while a guest boots may have each
 other's names in it; a server that is launched from a snapshot has them as Nova
-names them, and the experiment mounted them by name. It mounts by label now, and
-they were run again. In a guest of yours, mount by UUID or label, too.
+names them, and the experiment mounted them by name. It mounts by label now,
+and they were run again. In a guest of yours, mount by UUID or label, too.
 
 In an early series one of ``consistent`` was judged to lack rows of Redis. The
 judge is thought to have asked a Redis that was still loading; it now waits for
