@@ -870,7 +870,9 @@ class TestEverySequence(ReleaseTestCase):
 
     def test_every_pair_of_faults_with_a_volume(self):
         volumes = (fakes.data_volume(),)
-        for one, other in itertools.product(FAULTS, FAULTS_OF_VOLUMES):
+        ends = (End.BADLY, End.LOST)
+        others = tuple(itertools.product(CODES_OF_VOLUMES, ends))
+        for one, other in itertools.product(FAULTS, others):
             self.check(dict([one, other]), volumes=volumes)
 
     def test_every_fault_and_every_pair_where_what_failed_is_dropped(self):
