@@ -74,6 +74,11 @@ FAILS_THE_THIRD = """#!/bin/sh
 case $XLOUD_RUN_FOLDER in */d.3) exit 1 ;; esac
 exec /bin/sync
 """
+#: sync(1) that hangs, but for holders.
+HANGS_AHEAD = """#!/bin/sh
+[ -n "$XLOUD_RUN_FOLDER" ] || exec sleep 60
+exec /bin/sync
+"""
 #: A holding hook that could not release.
 STUCK = """#!/bin/sh
 echo 'ready {"gives": "application", "data": []}'
@@ -464,6 +469,17 @@ class TestFreezeHook(FreezeHookTestCase):
         self.assertTrue(writer.is_blocked)
         writer.await_rows(2, 60)
         self.cloud.wait(self.is_closed, what='end of the freeze')
+
+    def test_what_is_written_ahead_is_no_condition_and_costs_no_time(self):
+        # longer than all may be held; nothing is held yet
+        self.install('--max-freeze', '8')
+        self.agent.write_script('bin/sync', HANGS_AHEAD)
+        writer = self.write()
+        self.by_hand('freeze')
+        self.assertTrue(writer.is_blocked)
+        self.by_hand('thaw')
+        writer.await_rows(2, 20)
+        self.assertIn('done 2 asked 0 yes', self.record(1))
 
     def test_a_thaw_waits_for_no_supervisor_that_was_killed(self):
         self.install()

@@ -64,6 +64,12 @@ time.sleep(300)
 """
 
 
+#: Never ready, and only a kill ends it.
+STUBBORN = HOLDER.replace("trap '' PIPE", "trap '' PIPE TERM").replace(
+    "echo 'ready", "sleep 60; echo 'ready"
+)
+
+
 class FaultTest(GuestTest):
     shell = 'dash'
 
@@ -349,10 +355,10 @@ class BurstTest(FaultTest):
 
     shell = 'dash'
 
-    def add(self, name: str, *more: str) -> Child:
+    def add(self, name: str, *more: str, script: str = HOLDER) -> Child:
         """Have one hold, in the words of the protocol; and say more."""
         child = self.guest._talk.add(name)
-        files, words = parcel(self.sshd.quiescer(name), 'hold')
+        files, words = parcel(self.sshd.quiescer(name, script), 'hold')
         lines = [*delivery(child, files, words, {}), f'hold {child.id}']
         for line in [*lines, *more]:
             self.tell(line)
@@ -376,12 +382,21 @@ class BurstTest(FaultTest):
         self.guest.close()
         self.assert_nothing_left()
 
+    def test_a_release_comes_before_drops_that_wait(self) -> None:
+        self.guest = self.open(self.shell)
+        for name in ('one', 'two'):
+            self.add(name, script=STUBBORN)
+        three = self.add('three')
+        wait_until(lambda: three.is_ready, 10)
+        for line in ('drop 1', 'drop 2', 'release'):
+            self.tell(line)
+        # one of them takes seven seconds to be ended
+        wait_until(lambda: not self.sshd.is_locked('three'), 10)
+
     def test_one_is_dropped_while_another_is_dropped(self) -> None:
-        stubborn = HOLDER.replace("trap '' PIPE", "trap '' PIPE TERM")
-        stubborn = stubborn.replace("echo 'ready", "sleep 60; echo 'ready")
         self.guest = self.open(self.shell)
         self.guest.hold(self.sshd.quiescer('zero'), {}, 20)
-        for name, script in (('one', stubborn), ('two', HOLDER)):
+        for name, script in (('one', STUBBORN), ('two', HOLDER)):
             quiescer = self.sshd.quiescer(name, script)
             with contextlib.suppress(NotQuiesced):
                 # the second one has it at once, and is not heard
