@@ -28,13 +28,8 @@ ENDS = {
     'kill -9': -signal.SIGKILL,
     **{name: 128 + signal.Signals[name] for name in SIGNALS},
 }
-_LOST = (
-    ExitCode.DONE,
-    ExitCode.NOT_QUIESCED,
-    ExitCode.LOWER_CLASS,
-    ExitCode.RELEASE_FAILED,
-)
-#: The exit codes that may be given for other faults.
+_LOST = (ExitCode.DONE, ExitCode.NOT_QUIESCED, ExitCode.LOWER_CLASS)
+#: The exit codes that may be given for other faults, but for the alarm.
 CODES = {
     'The client': _LOST,
     'The way to the guest': _LOST,
@@ -106,7 +101,9 @@ def _endings(seen: Observation, fault: Fault) -> list[str]:
     found = []
     if seen.code is None:
         found.append('the client did not end')
-    elif not is_meant(seen.code, fault):
+    elif seen.code != ExitCode.RELEASE_FAILED and not is_meant(
+        seen.code, fault
+    ):
         found.append(f'exit code {seen.code} means something else')
     elif seen.code == 0 and seen.fault in SIGNALS and not _is_last(seen):
         found.append('the signal changed nothing')
