@@ -17,6 +17,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import subprocess
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -36,6 +37,20 @@ def add_option(parser: argparse.ArgumentParser, name: str, what: str) -> None:
         default=pathlib.Path(cache, 'xloudclient', f'{name}.jsonl'),
         help=f'JSON lines; a {what} that has a result is not run again',
     )
+
+
+def commit() -> str:
+    """Return the commit that is checked out, and a + if files differ from it;
+    empty where there is no history.
+    """
+    done = subprocess.run(
+        ['git', 'describe', '--always', '--exclude=*', '--dirty=+'],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip()
 
 
 def read(path: pathlib.Path, of: Callable[[dict[str, Any]], T]) -> list[T]:

@@ -142,6 +142,16 @@ class MachineTestCase(testtools.TestCase):
             'end of the task',
         )
 
+    def hook(self, verb: str, machine: Machine) -> dict[str, Any]:
+        """Run ``server snapshot hook``; return its row."""
+        done = self.estate.openstack(
+            *('server', 'snapshot', 'hook', verb, machine.server.name),
+            *(*machine.options, '-f', 'json'),
+        )
+        self.assertEqual(0, done.returncode, done.stderr)
+        [row] = json.loads(done.stdout)
+        return dict(row)
+
     def snapshots(self) -> list[dict[str, Any]]:
         """Return the images that are snapshots, as Glance shows them.
 

@@ -111,10 +111,12 @@ class Estate:
                 'debian',
                 'qcow2',
                 self.image.disk,
-                os_command_line=COMMAND_LINE,
-                os_shutdown_timeout='1',
-                **self._boot,
-                **properties,
+                **{
+                    'os_command_line': COMMAND_LINE,
+                    'os_shutdown_timeout': '1',
+                    **self._boot,
+                    **properties,
+                },
             )
         return self._images[key]
 

@@ -39,10 +39,12 @@ GIBIBYTES = 2
 #: What is in a guest beside what Debian calls required.
 PACKAGES = (
     'busybox-static',
+    'dbus',
     'e2fsck-static',
     'e2fsprogs',
     'iproute2',
     'kmod',
+    'libpam-systemd',
     'mariadb-server',
     'openssh-server',
     'postgresql-15',
@@ -53,6 +55,8 @@ PACKAGES = (
     'python3-redis',
     'qemu-guest-agent',
     'redis-server',
+    'systemd',
+    'udev',
     'xfsprogs',
 )
 #: What is left out of all packages: nobody reads it there.

@@ -12,8 +12,6 @@
 
 """The freeze hook in a guest that has a life of its own."""
 
-import json
-
 from xloudclient.tests.e2e.base import MachineTestCase
 from xloudclient.tests.e2e.experiment import kinds
 
@@ -32,16 +30,14 @@ class TestFreezeHook(MachineTestCase):
         machine.run('dpkg --install /usr/local/share/packages/*.deb && sync')
         self._reboot(machine)
 
-        self.assertEqual('used', self._manage(machine, 'list')['Agent'])
+        self.assertEqual('used', self.hook('list', machine)['Agent'])
         ended = self.snapshot(machine, '--quiesce', 'agent', '--wait')
         self.assertEqual(0, ended.code, ended.stderr)
         self.assertEqual('application', ended.row['Consistency'])
         self.assertIn('mysql', ended.row['Quiesced'])
 
         machine.run('pkill qemu-ga; sleep 1')
-        self.assertEqual(
-            'not installed', self._manage(machine, 'remove')['Hook']
-        )
+        self.assertEqual('not installed', self.hook('remove', machine)['Hook'])
         self.assertEqual(files, machine.run(OURS))
 
     def test_novas_thaw_releases_what_is_held_over_ssh(self):
@@ -60,16 +56,9 @@ class TestFreezeHook(MachineTestCase):
 
     def _reboot(self, machine):
         """Have Nova boot it anew; its agent is begun by its init."""
-        self._openstack('server', 'reboot', '--hard', '--wait', 'hooked')
+        done = self.estate.openstack(
+            *('server', 'reboot', '--hard', '--wait', 'hooked')
+        )
+        self.assertEqual(0, done.returncode, done.stderr)
         machine.await_boot()
         machine.run('databases mariadb')
-
-    def _manage(self, machine, verb):
-        words = ('server', 'snapshot', 'hook', verb, machine.server.name)
-        return self._openstack(*words, *machine.options, '-f', 'json')
-
-    def _openstack(self, *words):
-        done = self.estate.openstack(*words)
-        self.assertEqual(0, done.returncode, done.stderr)
-        rows = json.loads(done.stdout) if '-f' in words else [{}]
-        return rows[0]

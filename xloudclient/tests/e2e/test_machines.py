@@ -23,6 +23,15 @@ import testtools
 from xloudclient.tests.cloud import process
 from xloudclient.tests.e2e.base import MachineTestCase
 
+SYSTEM = (
+    '/etc',
+    '/run/libvirt',
+    '/usr/share/libvirt',
+    '/var/cache/libvirt',
+    '/var/lib/libvirt',
+    '/var/log/libvirt',
+)
+
 
 class TestMachines(MachineTestCase):
     def test_an_image_backed_guest_is_snapshotted_and_launched(self):
@@ -61,7 +70,7 @@ class TestMachines(MachineTestCase):
 
 class TestEnd(testtools.TestCase):
     def test_nothing_is_left_of_a_cloud_whose_owner_is_killed(self):
-        before = _mounts()
+        before = _mounts(), _files()
         owner = subprocess.Popen(
             [sys.executable, '-c', textwrap.dedent(_OWNER)],
             stdout=subprocess.PIPE,
@@ -79,7 +88,7 @@ class TestEnd(testtools.TestCase):
 
         for pid in below:
             self._await_end(pid)
-        self.assertEqual(before, _mounts())
+        self.assertEqual(before, (_mounts(), _files()))
 
     def _await_end(self, pid):
         from xloudclient.tests.cloud import Cloud
@@ -106,3 +115,13 @@ def _name(pid):
 
 def _mounts():
     return pathlib.Path('/proc/mounts').read_text()
+
+
+def _files():
+    """The system's files that a libvirtd might write, and when each was."""
+    return {
+        path: path.lstat().st_mtime_ns
+        for folder in SYSTEM
+        for path in pathlib.Path(folder).rglob('*')
+        if not path.is_dir()
+    }

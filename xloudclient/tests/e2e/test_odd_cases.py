@@ -63,6 +63,31 @@ class TestAgent(MachineTestCase):
         self.await_idle(machine)
         self.await_class('crash')
 
+    def test_a_hung_agent_holds_nothing_until_it_goes_on(self):
+        machine = self.place.machine('late', properties=kinds.AGENT)
+        machine.run('databases mariadb')
+        kinds.install_hook(self.estate, machine)
+        self._await_agent(machine)
+
+        client = self.start(
+            machine, *('--quiesce', 'agent', '--max-freeze', '20s', '--wait')
+        )
+        self.await_event('requested')
+        machine.run('pkill -STOP qemu-ga')
+        self.addCleanup(machine.run, 'pkill -CONT qemu-ga || true')
+        # longer than anything may be held, and Nova's copy takes less
+        time.sleep(40)
+        machine.run('mysql -e "CREATE DATABASE meanwhile"', seconds=60)
+        self.assertIsNone(client.poll())
+
+        machine.run('pkill -CONT qemu-ga')
+        stdout, stderr = client.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual(0, client.returncode, stderr)
+        [row] = json.loads(stdout)
+        self.assertEqual('application', row['Consistency'])
+        self.assertEqual('application', self.only_class())
+        self.seconds_to_write(machine)
+
     def test_a_freeze_that_nova_skipped_is_not_claimed(self):
         machine = self.place.machine('dead', properties=REQUIRED)
         machine.run('databases mariadb')
@@ -95,6 +120,8 @@ class TestAgent(MachineTestCase):
 
         self.assertEqual(0, ended.code, ended.stderr)
         self.assertEqual('crash', ended.row['Consistency'])
+        self.await_idle(machine)
+        self.await_class('crash')
         # Nova's own freeze failed, and so it did not thaw either
         state = self._ask_agent(machine, 'guest-fsfreeze-status')
         self.assertIn('"frozen"', state)
@@ -134,6 +161,7 @@ class TestFreeze(MachineTestCase):
         ended = self.snapshot(machine, *FREEZE)
 
         self.assertEqual(75, ended.code, ended.stderr)
+        self.assertEqual([], self.snapshots())
         # it is still frozen: this fails if we thawed it
         machine.run('fsfreeze --unfreeze /')
         self.seconds_to_write(machine)

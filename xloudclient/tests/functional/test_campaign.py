@@ -75,11 +75,21 @@ class TableTest(testtools.TestCase):
             found = judge.problems(seen, faults.BY_NAME['SIGINT'])
             self.assertEqual(1, len(found), (bad, found))
 
+    def test_what_no_witness_can_see_is_refuted_by_the_fault(self):
+        fault = faults.BY_NAME['PostgreSQL kill -9, restarted']
+        for phase, expected in (('capturing', 1), ('verifying', 0)):
+            seen = Observation(
+                phase, fault.name, code=0, recorded='application', held=True
+            )
+            found = judge.problems(seen, fault)
+            self.assertEqual(expected, len(found), found)
+
     def test_the_page_counts_what_must_not_be_and_shows_it_in_bold(self):
-        well = Observation('held', 'SIGINT', code=130, freed=0.5)
+        well = Observation('held', 'SIGINT', code=130, freed=0.5, commit='abc')
         bad = Observation('held', 'SIGTERM', code=0, blocked=('mysql',))
         page = table.render([well, bad])
         self.assertIn('2 of ', page)
+        self.assertIn('run on commit abc.', page)
         self.assertIn('; 1 of them is bad', page)
         self.assertIn('     - **0**\n', page)
         self.assertIn('     - nothing. **HELD: mysql can not write', page)

@@ -350,6 +350,31 @@ class TestSignals(ConsistentTestCase):
         self.writer.await_rows(2, 20)
         self.assertGreater(time.monotonic() - began, 3)
 
+    def test_a_second_signal_says_what_is_waited_for(self):
+        log, gate = self.home / 'log', self.home / 'gate'
+        slow = self.script(
+            'slow',
+            f'#!/bin/sh\necho "$1" >> {log}\n'
+            f'until [ -e {gate} ]; do sleep 0.1; done\n',
+        )
+        process = self.start(
+            'server', 'snapshot', 'consistent', 'db', '--quiesce', 'none',
+            '--hook', slow,
+        )  # fmt: skip
+        self.await_file(log)
+        process.send_signal(signal.SIGINT)
+        self.cloud.wait(lambda: 'post' in log.read_text(), 15, 'post hook')
+        process.send_signal(signal.SIGINT)
+        # the end of what is said, if it says nothing of it
+        said = next(
+            (line for line in process.stderr if 'please wait' in line), ''
+        )
+        self.assertIn('releasing first, please wait (db: post hook', said)
+        gate.touch()
+        process.communicate(timeout=15)
+        self.assertEqual(130, process.returncode)
+        self.assertEqual('pre\npost\n', log.read_text())
+
     def test_a_signal_ends_a_pre_hook_and_its_post_runs(self):
         log = self.home / 'log'
         slow = self.script(

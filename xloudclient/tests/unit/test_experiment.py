@@ -12,6 +12,7 @@
 
 """What the experiment on real guests makes of what it saw."""
 
+import dataclasses
 from xml.etree import ElementTree
 
 import testtools
@@ -112,6 +113,11 @@ class TestPage(testtools.TestCase):
         text = page.render([Result('nothing', 1, note='exit 3')] * 2)
         self.assertIn('* - ``nothing``\n     - 0\n     - 2\n', text)
         self.assertIn('     - 2\n     - –\n', text)
+
+    def test_the_page_names_the_commits_of_its_runs(self):
+        runs = [result(), dataclasses.replace(result(), commit='abc')]
+        self.assertIn('The runs are of commit abc.\n', page.render(runs))
+        self.assertNotIn('commit', page.render([result()]))
 
     def test_an_arm_that_was_not_run_is_left_out(self):
         self.assertNotIn('* - ``recipe``', page.render([result()]))

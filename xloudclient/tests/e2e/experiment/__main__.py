@@ -13,6 +13,7 @@
 """``tools/e2e experiment``: run the trials that have no result yet."""
 
 import argparse
+import dataclasses
 import pathlib
 import subprocess
 import sys
@@ -69,6 +70,7 @@ def run(options: argparse.Namespace) -> None:
     """Run what is wanted; one server at a time, and what is launched."""
     if not any(wanted(options, kind) for kind in kinds.KINDS):
         return
+    commit = kept.commit()
     with Estate() as estate:
         for kind in kinds.KINDS:
             keys = wanted(options, kind)
@@ -76,7 +78,9 @@ def run(options: argparse.Namespace) -> None:
                 machine = kind.start(estate)
                 print(f'a server of kind {kind.name} is up', flush=True)
                 for name, number in keys:
-                    result = attempt(estate, machine, name, number)
+                    result = dataclasses.replace(
+                        attempt(estate, machine, name, number), commit=commit
+                    )
                     kept.keep(options.results, result)
                     say(result)
                 estate.delete(machine)

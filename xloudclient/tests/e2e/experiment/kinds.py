@@ -14,10 +14,12 @@
 
 import dataclasses
 
-from xloudclient.tests.e2e.estate import Estate
+from xloudclient.tests.e2e.estate import COMMAND_LINE, Estate
 from xloudclient.tests.e2e.machine import Machine
 
 AGENT = {'hw_qemu_guest_agent': 'yes'}
+#: Booted as Debian is, not by guest/init.
+SYSTEMD = {'os_command_line': f'{COMMAND_LINE} init=/lib/systemd/systemd'}
 #: Data disks: a device, the label and the type of its file system, and whose
 #: data it gets. Disks that are attached to a guest that is booting may have
 #: each other's names in it, and not in one that is launched from a snapshot.

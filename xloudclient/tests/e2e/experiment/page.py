@@ -245,8 +245,14 @@ def render(results: Sequence[Result]) -> str:
             PICTURE_TEXT,
             ODD_CASES,
             METHOD.format(warm_up=WARM_UP_SECONDS, arms=_meanings()),
+            _commits(results),
         ]
     )
+
+
+def _commits(results: Sequence[Result]) -> str:
+    commits = ', '.join(sorted({one.commit for one in results} - {''}))
+    return f'\nThe runs are of commit {commits}.\n' if commits else ''
 
 
 def chosen(results: Sequence[Result]) -> list[Result]:

@@ -37,6 +37,7 @@ class Result:
     :param stores: per store what the judge said
     :param seconds: that the trial took
     :param note: why there is no verdict; empty if there is one
+    :param commit: what was run
     """
 
     arm: str
@@ -51,6 +52,7 @@ class Result:
     stores: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
     note: str = ''
+    commit: str = ''
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> 'Result':

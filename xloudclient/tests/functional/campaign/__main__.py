@@ -71,10 +71,11 @@ def _length(key: Key) -> float:
     return faults.BY_NAME[key[1]].seconds(is_holding)
 
 
-def run(stage: Stage, key: Key) -> Observation:
+def run(stage: Stage, key: Key, commit: str) -> Observation:
     """Run one cell and say how it went."""
     phase, fault = phases.BY_NAME[key[0]], faults.BY_NAME[key[1]]
     seen = Cell(stage, phase, fault).run()
+    seen.commit = commit
     bad = judge.problems(seen, fault)
     print(
         f'{"BAD " if bad else "ok  "} {phase.name:11} {fault.name:30} '
@@ -90,11 +91,12 @@ def main() -> int:
     tries = kept.read(options.results, Observation.of)
     results = {(one.phase, one.fault): one for one in tries}
     todo = sorted(wanted(options, set(results)), key=_length)
+    commit = kept.commit()
     if todo:
         with Stage() as stage:
             for number, key in enumerate(todo, 1):
                 print(f'{number}/{len(todo)}', end=' ')
-                results[key] = run(stage, key)
+                results[key] = run(stage, key, commit)
                 tries.append(results[key])
                 kept.keep(options.results, results[key])
     options.table.parent.mkdir(parents=True, exist_ok=True)

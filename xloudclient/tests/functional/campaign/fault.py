@@ -37,6 +37,8 @@ class Fault:
     :param words: more options of the command
     :param volume_backed: the server is
     :param ends_witness: nobody is left who could tell what was released
+    :param refutes: the phases in which it undoes what no witness can see, so
+        that nothing above ``crash`` may be claimed
     :param leaves: what may be left, as a hook of the user's left it
     """
 
@@ -55,6 +57,7 @@ class Fault:
     volume_backed: bool = False
     ends_witness: bool = False
     leaves: str = ''
+    refutes: tuple[str, ...] = ()
 
     def seconds(self, is_holding: bool) -> float:
         """How long the phase is kept up after the strike."""

@@ -25,6 +25,8 @@ from xloudclient.tests.functional.campaign.strikes import (
 
 EVERY = tuple(one.name for one in PHASES)
 CONNECTED = ('pre hook', *HOLDING, 'post hook', 'uploading')
+#: MariaDB is locked first, and waited for in this phase.
+AFTER_MARIADB = tuple(one for one in HOLDING if one != 'quiescing')
 ASKING = ('requesting', 'capturing', 'uploading', 'recording')
 
 
@@ -53,6 +55,7 @@ VERBS = (
 
 NO_LINK = 'there is no session then, or nobody looks at it any more'
 NO_LOCK = 'nothing is locked then'
+NO_SESSION = 'Redis and PostgreSQL were not asked yet, or are let go'
 NO_CALL = 'no such request is made then'
 NO_HOOK = 'no hook of that kind runs then'
 
@@ -131,15 +134,17 @@ GUEST_FAULTS = (
         NO_LOCK,
     ),
     Fault('lock session KILLed', GUEST, strikes.kill_lock, HOLDING, NO_LOCK),
-    _signal(
-        'redis-cli',
-        KILL,
-        'redis-cli kill -9',
-        group=GUEST,
-        # MariaDB is locked first
-        phases=tuple(one for one in HOLDING if one != 'quiescing'),
-        why_not=NO_LOCK,
-        lasts=3.0,
+    *(
+        _signal(
+            role,
+            KILL,
+            f'{role} kill -9',
+            group=GUEST,
+            phases=AFTER_MARIADB,
+            why_not=NO_SESSION,
+            lasts=3.0,
+        )
+        for role in ('redis-cli', 'psql')
     ),
     Fault(
         'Redis kill -9, restarted',
@@ -147,6 +152,14 @@ GUEST_FAULTS = (
         strikes.restart_redis,
         HOLDING,
         NO_LOCK,
+    ),
+    Fault(
+        'PostgreSQL kill -9, restarted',
+        GUEST,
+        strikes.restart_postgresql,
+        AFTER_MARIADB,
+        NO_SESSION,
+        refutes=('held', 'requesting', 'capturing'),
     ),
 )
 

@@ -66,7 +66,7 @@ def problems(seen: Observation, fault: Fault) -> list[str]:
     return [
         *_held(seen, fault),
         *_alarms(seen, fault),
-        *_claims(seen),
+        *_claims(seen, fault),
         *_endings(seen, fault),
         *_next(seen, fault),
     ]
@@ -88,8 +88,10 @@ def _alarms(seen: Observation, fault: Fault) -> list[str]:
     return []
 
 
-def _claims(seen: Observation) -> list[str]:
+def _claims(seen: Observation, fault: Fault) -> list[str]:
     claims = {seen.claimed, seen.recorded} & set(CLAIMS)
+    if claims and seen.phase in fault.refutes:
+        return [f'FALSE CLAIM: {max(claims)}, after {fault.name}']
     if claims and seen.written:
         return [f'FALSE CLAIM: {max(claims)}, {seen.written} rows written']
     if claims and not seen.held:

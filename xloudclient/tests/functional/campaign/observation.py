@@ -34,6 +34,7 @@ class Observation:
     :param next_code: the exit code of the next run, if there was one
     :param left_then: what was left after that
     :param said: the end of stderr
+    :param commit: what was run
     """
 
     phase: str
@@ -53,6 +54,7 @@ class Observation:
     has_traceback: bool = False
     said: str = ''
     seconds: float = 0.0
+    commit: str = ''
 
     @classmethod
     def of(cls, fields: dict[str, Any]) -> 'Observation':

@@ -76,6 +76,10 @@ def _redis_client(scene: Scene) -> int:
     return processes.database_client(scene.subject.root, 'redis-cli')
 
 
+def _postgresql_client(scene: Scene) -> int:
+    return processes.database_client(scene.subject.root, 'psql')
+
+
 def _holder(scene: Scene) -> int:
     client = _database_client(scene)
     return processes.parent(client) if client else 0
@@ -97,6 +101,7 @@ ROLES: Mapping[str, Callable[[Scene], int]] = {
     'holder': _holder,
     'database client': _database_client,
     'redis-cli': _redis_client,
+    'psql': _postgresql_client,
 }
 
 
@@ -131,6 +136,10 @@ def restart_database(scene: Scene) -> None:
 
 def restart_redis(scene: Scene) -> None:
     scene.subject.restart_redis()
+
+
+def restart_postgresql(scene: Scene) -> None:
+    scene.subject.restart_postgresql()
 
 
 def kill_lock(scene: Scene) -> None:

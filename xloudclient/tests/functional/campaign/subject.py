@@ -77,15 +77,24 @@ class Subject:
 
     def restart_database(self) -> None:
         """Kill the database server, as a power failure would; start it."""
-        for pid in processes.below(self.root, 'mariadbd'):
-            processes.send(pid, 9)
+        self._kill('mariadbd')
         self.guest.start_mariadb()
 
     def restart_redis(self) -> None:
         """Kill Redis in the same way; start it."""
-        for pid in processes.below(self.root, 'redis-server'):
-            processes.send(pid, 9)
+        self._kill('redis-server')
         self.guest.start_redis()
+
+    def restart_postgresql(self) -> None:
+        """Kill PostgreSQL in the same way; start it."""
+        # those that serve sessions are called "postgres: ..."
+        self._kill('postgres', 'postgres:')
+        self.guest.start_postgresql()
+
+    def _kill(self, *programs: str) -> None:
+        for program in programs:
+            for pid in processes.below(self.root, program):
+                processes.send(pid, 9)
 
     @property
     def blocked(self) -> list[str]:

@@ -157,12 +157,14 @@ def _summary(results: Results) -> str:
         if (seen := results.get((phase, fault.name)))
     ]
     bad = [one for one in tried if judge.problems(one, faults[one.fault])]
+    commits = ', '.join(sorted({one.commit for one in tried} - {''}))
+    on = f' They were run on commit {commits}.' if commits else ''
     return textwrap.fill(
         f'{len(tried)} of {len(cells)} cells were tried; '
         f'{len(bad) or "none"} of them {"is" if len(bad) == 1 else "are"} '
         'bad. In the tried cells applications were locked for '
         f'{max((one.freed or 0 for one in tried), default=0):.1f} s after '
-        'the fault at most.',
+        f'the fault at most.{on}',
         WIDTH,
     )
 

@@ -1,0 +1,122 @@
+#  Licensed under the Apache License, Version 2.0 (the "License"); you may
+#  not use this file except in compliance with the License. You may obtain
+#  a copy of the License at
+#
+#       http://www.apache.org/licenses/LICENSE-2.0
+#
+#  Unless required by applicable law or agreed to in writing, software
+#  distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#  WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#  License for the specific language governing permissions and limitations
+#  under the License.
+
+"""Guests that are run by systemd, as most are: its units, and its logins."""
+
+import signal
+import time
+
+from xloudclient.tests.e2e.base import LEASE_SECONDS, MachineTestCase
+from xloudclient.tests.e2e.experiment import kinds
+from xloudclient.tests.e2e.test_freeze_hook import OURS
+from xloudclient.tests.e2e.test_odd_cases import FREEZE
+
+#: As an administrator may set it: what a login left is ended with it.
+LOGIND = """
+mkdir -p /etc/systemd/logind.conf.d
+printf '[Login]\\nKillUserProcesses=yes\\nKillExcludeUsers=\\n' \
+    >/etc/systemd/logind.conf.d/kill.conf
+systemctl restart systemd-logind
+"""
+
+
+class TestService(MachineTestCase):
+    def test_a_unit_is_stopped_and_started_again_whatever_happens(self):
+        machine = self.place.machine('unit', properties=kinds.SYSTEMD)
+        service = ('--quiesce', 'service,name=redis-server')
+        self._await(machine, 'redis-server')
+        machine.run('redis-cli SET before it')
+
+        ended = self.snapshot(machine, *service, '--wait')
+
+        self.assertEqual(0, ended.code, ended.stderr)
+        self.assertEqual('application', ended.row['Consistency'])
+        self.assertEqual(['service'], ended.row['Quiesced'])
+        self._await(machine, 'redis-server')
+        self.assertEqual('it\n', machine.run('redis-cli GET before'))
+
+        # what the client can't do any more, the guest does
+        self.events_file.unlink()
+        client = self.start(machine, *service)
+        self.await_event('requested')
+        self.assertEqual('inactive\n', self._state(machine, 'redis-server'))
+        client.send_signal(signal.SIGKILL)
+        killed = time.monotonic()
+        self._await(machine, 'redis-server')
+        self.assertLess(time.monotonic() - killed, 3 * LEASE_SECONDS)
+        self.await_idle(machine)
+
+    def _await(self, machine, unit):
+        self.estate.cloud.wait(
+            lambda: self._state(machine, unit) == 'active\n', 120, unit
+        )
+
+    def _state(self, machine, unit):
+        return machine.run(f'systemctl is-active {unit} || true')
+
+
+class TestLogin(MachineTestCase):
+    def test_a_login_whose_processes_are_killed_leaves_nothing_frozen(self):
+        machine = self.place.machine('login', properties=kinds.SYSTEMD)
+        machine.run(LOGIND)
+        client = self.start(machine, *FREEZE)
+        self.await_event('requested')
+
+        # of the client's own session: everything in it is ended at once
+        machine.run('loginctl terminate-user root || true')
+
+        took = self.seconds_to_write(machine, seconds=4 * LEASE_SECONDS)
+        self.assertLess(took, 2 * LEASE_SECONDS)
+        _, stderr = client.communicate(timeout=600)
+        self.assertEqual(5, client.returncode, stderr)
+        self.await_idle(machine)
+        self.await_class('crash')
+
+    def test_a_killed_client_holds_nothing_after_its_lease(self):
+        machine = self.place.machine('orphan', properties=kinds.SYSTEMD)
+        machine.run(LOGIND)
+        client = self.start(machine, '--quiesce', 'mysql')
+        self.await_event('requested')
+        client.send_signal(signal.SIGKILL)
+        killed = time.monotonic()
+
+        machine.run('mysql -e "CREATE DATABASE after_it"', seconds=60)
+
+        self.assertLess(time.monotonic() - killed, 3 * LEASE_SECONDS)
+        self.await_idle(machine)
+
+
+class TestAgent(MachineTestCase):
+    def test_its_unit_is_given_the_hook_and_back(self):
+        properties = {**kinds.AGENT, **kinds.SYSTEMD}
+        machine = self.place.machine('agent-unit', properties=properties)
+        files = machine.run(OURS)
+
+        self.hook('install', machine)
+
+        self.assertEqual('used', self.hook('list', machine)['Agent'])
+        ended = self.snapshot(machine, '--quiesce', 'agent', '--wait')
+        self.assertEqual(0, ended.code, ended.stderr)
+        self.assertEqual('application', ended.row['Consistency'])
+        for name in ('mysql', 'postgresql', 'redis'):
+            self.assertIn(name, ended.row['Quiesced'])
+
+        # the package's scripts restart the unit
+        machine.run('dpkg --install /usr/local/share/packages/*.deb')
+        self.assertEqual('used', self.hook('list', machine)['Agent'])
+
+        self.assertEqual('not installed', self.hook('remove', machine)['Hook'])
+        self.assertEqual(files, machine.run(OURS))
+        state = machine.run('systemctl is-active qemu-guest-agent')
+        self.assertEqual('active\n', state)
+        ended = self.snapshot(machine, '--quiesce', 'sync', '--wait')
+        self.assertEqual(0, ended.code, ended.stderr)
