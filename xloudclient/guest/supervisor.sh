@@ -33,6 +33,9 @@
 #           beats come: main releases when the lease runs out.
 #   for each child: a host that waits for it, a keeper of its log, and a
 #           reader of what a holder says.
+# SIGTERM to all of them at once, as of a login that is ended or of a machine
+# that shuts down, is heard by main and by the holders alone: the others are
+# needed for the release.
 # On the way to a release nothing is started and nothing is written to a file
 # that may not have room: it is all done by what is built in to the shell.
 #
@@ -285,6 +288,7 @@ supervise() {
         scratch=$(umask 077; mktemp -d "$home/run.XXXXXX") &&
         cd "$scratch" && mkfifo events || quit failed "can't write in $home"
     tell_facts
+    trap 'due="it was told to end"; over=yes' TERM
     exec 8<&0
     exec 3<>events
     exec 0<events
@@ -294,12 +298,12 @@ supervise() {
     relay=$!
     start_timer
     exec 8<&- 9>&- 2>/dev/null
-    trap 'due="it was told to end"; over=yes' TERM
     serve
     finish
 }
 
 relay_client() {
+    trap '' TERM
     while IFS= read -r line; do
         case $line in
         "$nonce "*) printf 'client %s\n' "${line#* }" >&3 || exit ;;
@@ -312,6 +316,7 @@ start_timer() {
     t=$t $setsid $shell -c 'eval "$t"' xloud-timer timer "$nonce" "$lease" "$grace" no "$shell" \
         $$ "$scratch" "$home" "$relay" </dev/null 3>&- 8<&- 2>/dev/null |
         {
+            trap '' TERM
             while read -r line; do
                 printf '%s\n' "$line" >&3 || exit
             done
@@ -486,6 +491,7 @@ timer_gone() {
 # three, so that it keeps no lock and no pipe of another one open.
 
 shut() {
+    trap '' TERM
     exec 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 }
 
@@ -615,6 +621,7 @@ host() {
 launch() {
     folder=$scratch/d.$1
     cd "$folder" || exit 73
+    trap - TERM
     # What a look runs is to find what a holder would.
     if [ "$2" = run ] && [ "$role" != look ]; then
         set -- env -i "PATH=$PATH" ${HOME:+"HOME=$HOME"} ${LANG:+"LANG=$LANG"} ${TZ:+"TZ=$TZ"}
@@ -885,7 +892,7 @@ leave() {
 # timer MAIN SCRATCH HOME RELAY
 
 timer() {
-    trap '' HUP INT PIPE
+    trap '' HUP INT PIPE TERM
     trap 'quiet=0' USR1
     main=$1 scratch=$2 home=$3 relay=$4 quiet=0
     printf 'timer %s\n' $$ || exit

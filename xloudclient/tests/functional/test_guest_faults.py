@@ -230,6 +230,17 @@ class GuestFaultTest(testscenarios.WithScenarios, FaultTest):
         self.guest.close()
         self.assert_nothing_left()
 
+    def test_all_are_terminated_at_once(self) -> None:
+        # as when a login is ended, or the machine
+        deaf = HOLDER.replace("trap '' PIPE", "trap '' PIPE TERM")
+        self.hold_two(self.shell, deaf)
+        for pid in self.sshd.processes():
+            send(pid, signal.SIGTERM)
+        self.assert_free(SOON)
+        self.assert_proven_free()
+        self.guest.close()
+        self.assert_nothing_left()
+
     def test_supervisor_killed_before_anything_was_held(self) -> None:
         self.guest = self.open(self.shell)
         send(self.role('main'), KILL)

@@ -170,8 +170,16 @@ The freeze hook outlives a reboot (``openstack server reboot --hard``) and an
 installation of the agent's package over itself: the next ``--quiesce agent``
 had the class ``application``. When it was removed, every file and folder below
 ``/etc``, ``/usr`` and ``/root`` was there that had been there before, and no
-other (``tools/e2e test_freeze_hook``). The guests have no systemd: that it
-restarts the agent was not tried.
+other (``tools/e2e test_freeze_hook``).
+
+In guests that are run by systemd (``tools/e2e test_systemd``), ``hook
+install`` restarts the agent's unit, and so does its package; it is used after
+both, and the unit runs as before when the hook was removed. A unit that
+``--quiesce service`` stopped is started again also when the client is killed.
+A login that is ended with all its processes, while ``/`` is frozen, thaws it.
+The unit that is stopped while it is frozen does not end before it is thawed,
+or for 90 s, which is the agent's own way; our locks are released at once
+then, and the next snapshot has the class ``application`` again.
 
 Where RBD makes the snapshot, Nova calls no agent; there is no Ceph here, so
 that was tried with the embedded driver only

@@ -105,6 +105,21 @@ GUEST_FAULTS = (
         for number, verb in VERBS
     ),
     Fault(
+        'everything SIGTERM',
+        GUEST,
+        strikes.all_get(signal.SIGTERM),
+        CONNECTED,
+        NO_LINK,
+    ),
+    Fault(
+        'everything kill -9',
+        GUEST,
+        strikes.all_get(KILL),
+        CONNECTED,
+        NO_LINK,
+        ends_witness=True,
+    ),
+    Fault(
         'whole session kill -9',
         GUEST,
         strikes.kill_session,

@@ -117,6 +117,21 @@ def signals(role: str, number: int) -> Strike:
     return strike
 
 
+def all_get(number: int) -> Strike:
+    """Send a signal to all that is ours in the guest, as nearly at once as can
+    be.
+    """
+
+    def strike(scene: Scene) -> None:
+        found = processes.ours(scene.subject.root)
+        if not found:
+            raise Absent('any process of ours')
+        for pid in found:
+            processes.send(pid, number)
+
+    return strike
+
+
 def kill_session(scene: Scene) -> None:
     """Kill everything in the supervisor's process group."""
     scene.struck = _supervisor(scene)
