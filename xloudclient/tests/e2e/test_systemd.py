@@ -69,6 +69,11 @@ def await_unit(estate, machine, unit, state='active'):
     estate.cloud.wait(lambda: machine.run(command) == f'{state}\n', 150, unit)
 
 
+def await_nothing_of_ours(estate, machine):
+    command = "pgrep -f '[x]loud-(timer|supervisor)' || true"
+    estate.cloud.wait(lambda: not machine.run(command), 60, 'end of ours')
+
+
 class TestLogin(MachineTestCase):
     def test_a_login_whose_processes_are_killed_leaves_nothing_frozen(self):
         machine = self.place.machine('login', properties=kinds.SYSTEMD)
@@ -86,6 +91,9 @@ class TestLogin(MachineTestCase):
         self.assertIn('locked: fsfreeze', ended.stderr)
         self.assertIn('the connection was lost', ended.stderr)
         self.assertEqual([], self.snapshots())
+        await_nothing_of_ours(self.estate, machine)
+        ended = self.snapshot(machine, '--quiesce', 'sync', '--wait')
+        self.assertEqual(0, ended.code, ended.stderr)
 
     def test_a_killed_client_holds_nothing_after_its_lease(self):
         machine = self.place.machine('orphan', properties=kinds.SYSTEMD)
@@ -134,10 +142,10 @@ class TestAgent(MachineTestCase):
 
         # of our supervisor, too, which is in the unit; a frozen agent stays
         machine.run('systemctl --no-block restart qemu-guest-agent')
+        await_nothing_of_ours(self.estate, machine)
         self.estate.virsh('domfsthaw', machine.domain)
 
         machine.run('mysql -e "CREATE DATABASE after_it"', seconds=60)
-        self.assertEqual('', machine.run('pgrep -f [x]loud-timer || true'))
         # it is killed when systemd has waited for its end
         await_unit(self.estate, machine, 'qemu-guest-agent')
         ended = self.snapshot(machine, '--quiesce', 'agent', '--wait')

@@ -75,6 +75,11 @@ class TableTest(testtools.TestCase):
             found = judge.problems(seen, faults.BY_NAME['SIGINT'])
             self.assertEqual(1, len(found), (bad, found))
 
+    def test_a_signal_s_exit_code_is_its_own_in_a_post_hook_too(self):
+        fault = faults.BY_NAME['SIGINT']
+        seen = Observation('post hook', fault.name, code=6)
+        self.assertEqual(1, len(judge.problems(seen, fault)))
+
     def test_what_no_witness_can_see_is_refuted_by_the_fault(self):
         fault = faults.BY_NAME['PostgreSQL kill -9, restarted']
         for phase, expected in (('capturing', 1), ('verifying', 0)):

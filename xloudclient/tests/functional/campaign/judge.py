@@ -28,8 +28,13 @@ ENDS = {
     'kill -9': -signal.SIGKILL,
     **{name: 128 + signal.Signals[name] for name in SIGNALS},
 }
-_LOST = (ExitCode.DONE, ExitCode.NOT_QUIESCED, ExitCode.LOWER_CLASS)
-#: The exit codes that may be given for other faults, but for the alarm.
+_LOST = (
+    ExitCode.DONE,
+    ExitCode.NOT_QUIESCED,
+    ExitCode.LOWER_CLASS,
+    ExitCode.RELEASE_FAILED,
+)
+#: The exit codes that may be given for other faults.
 CODES = {
     'The client': _LOST,
     'The way to the guest': _LOST,
@@ -103,9 +108,7 @@ def _endings(seen: Observation, fault: Fault) -> list[str]:
     found = []
     if seen.code is None:
         found.append('the client did not end')
-    elif seen.code != ExitCode.RELEASE_FAILED and not is_meant(
-        seen.code, fault
-    ):
+    elif not is_meant(seen.code, fault) and not _alarms(seen, fault):
         found.append(f'exit code {seen.code} means something else')
     elif seen.code == 0 and seen.fault in SIGNALS and not _is_last(seen):
         found.append('the signal changed nothing')
