@@ -241,6 +241,19 @@ class GuestFaultTest(testscenarios.WithScenarios, FaultTest):
         self.guest.close()
         self.assert_nothing_left()
 
+    def test_a_holder_hears_that_it_is_ended(self) -> None:
+        # all others that the supervisor starts ignore SIGTERM
+        heard = 'echo heard >>"${lock%/*}/released"; exit 1'
+        script = HOLDER.replace("trap '' PIPE", f"trap '{heard}' TERM")
+        script = script.replace("echo 'ready", "sleep 60; echo 'ready")
+        self.guest = self.open(self.shell)
+        self.guest.start_lease(60)
+        with contextlib.suppress(GuestLost, NotQuiesced, TimeoutError):
+            self.guest.hold(self.sshd.quiescer('one', script), {}, 1)
+            self.fail('it is never ready')
+        self.guest.release(9)
+        self.assertEqual(['heard'], self.sshd.released())
+
     def test_supervisor_killed_before_anything_was_held(self) -> None:
         self.guest = self.open(self.shell)
         send(self.role('main'), KILL)
