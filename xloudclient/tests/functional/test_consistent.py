@@ -350,6 +350,16 @@ class TestSignals(ConsistentTestCase):
         self.writer.await_rows(2, 20)
         self.assertGreater(time.monotonic() - began, 3)
 
+    def interrupt_pre(self, hook, log):
+        """Send SIGINT while a pre hook runs, which has begun the log."""
+        process = self.start(
+            'server', 'snapshot', 'consistent', 'db', '--quiesce', 'none',
+            '--hook', hook,
+        )  # fmt: skip
+        self.await_file(log)
+        process.send_signal(signal.SIGINT)
+        return process
+
     def test_a_second_signal_says_what_is_waited_for(self):
         log, gate = self.home / 'log', self.home / 'gate'
         slow = self.script(
@@ -357,12 +367,7 @@ class TestSignals(ConsistentTestCase):
             f'#!/bin/sh\necho "$1" >> {log}\n'
             f'until [ -e {gate} ]; do sleep 0.1; done\n',
         )
-        process = self.start(
-            'server', 'snapshot', 'consistent', 'db', '--quiesce', 'none',
-            '--hook', slow,
-        )  # fmt: skip
-        self.await_file(log)
-        process.send_signal(signal.SIGINT)
+        process = self.interrupt_pre(slow, log)
         self.cloud.wait(lambda: 'post' in log.read_text(), 15, 'post hook')
         process.send_signal(signal.SIGINT)
         # the end of what is said, if it says nothing of it
@@ -381,12 +386,7 @@ class TestSignals(ConsistentTestCase):
             'slow',
             f'#!/bin/sh\necho "$1" >> {log}\n[ "$1" = post ] || sleep 25\n',
         )
-        process = self.start(
-            'server', 'snapshot', 'consistent', 'db', '--quiesce', 'none',
-            '--hook', slow,
-        )  # fmt: skip
-        self.await_file(log)
-        process.send_signal(signal.SIGINT)
+        process = self.interrupt_pre(slow, log)
         process.communicate(timeout=15)
         self.assertEqual(130, process.returncode)
         self.assertEqual('pre\npost\n', log.read_text())

@@ -107,14 +107,14 @@ GUEST_FAULTS = (
     Fault(
         'everything SIGTERM',
         GUEST,
-        strikes.all_get(signal.SIGTERM),
+        strikes.signals_all(signal.SIGTERM),
         CONNECTED,
         NO_LINK,
     ),
     Fault(
         'everything kill -9',
         GUEST,
-        strikes.all_get(KILL),
+        strikes.signals_all(KILL),
         CONNECTED,
         NO_LINK,
         ends_witness=True,

@@ -117,7 +117,7 @@ def signals(role: str, number: int) -> Strike:
     return strike
 
 
-def all_get(number: int) -> Strike:
+def signals_all(number: int) -> Strike:
     """Send a signal to all that is ours in the guest, as nearly at once as can
     be.
     """
