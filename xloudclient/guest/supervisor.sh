@@ -874,6 +874,7 @@ is_alive() {
 
 finish() {
     trap '' TERM
+    await_timer
     cd /
     if [ "$over" = bye ] || [ -z "$holders" ]; then
         rm -f "$home/report"
@@ -882,6 +883,20 @@ finish() {
     kill -KILL "$relay" $ticker
     case $timer in '' | 0) ;; *) kill -KILL "$timer" ;; esac
     exit 0
+}
+
+# await_timer: one that has yet to say who it is would have the lock for seconds more, and the next run would be refused.
+await_timer() {
+    [ -z "$timer" ] || return 0
+    {
+        shut
+        sleep 2
+        printf 'gone\n' >&3
+    } </dev/null >/dev/null 2>&1 &
+    ticker=$!
+    while [ -z "$timer" ] && [ "$failures" -lt 9 ]; do
+        next_event
+    done
 }
 
 leave() {

@@ -23,6 +23,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import resources
 
 import testscenarios
 
@@ -253,6 +254,27 @@ class GuestFaultTest(testscenarios.WithScenarios, FaultTest):
             self.fail('it is never ready')
         self.guest.release(9)
         self.assertEqual(['heard'], self.sshd.released())
+
+    def test_one_that_ends_at_once_is_in_no_other_one_s_way(self) -> None:
+        text = (
+            resources.files('xloudclient.guest') / 'supervisor.sh'
+        ).read_text()
+        words = ('xloud-supervisor', 'main', 'nonce', '15', '12', 'no')
+        for _ in range(3):
+            done = subprocess.run(
+                [*self.shell.split(), '-c', 'eval "$t"', *words, self.shell],
+                env={
+                    't': text,
+                    'PATH': os.environ['PATH'],
+                    'XDG_RUNTIME_DIR': str(self.sshd / 'run'),
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                timeout=20,
+                **self.sshd.ids,
+            )
+            self.assertNotIn(b'busy', done.stdout)
+            self.assertIn(b'lapsed the client is gone', done.stdout)
 
     def test_supervisor_killed_before_anything_was_held(self) -> None:
         self.guest = self.open(self.shell)
