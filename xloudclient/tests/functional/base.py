@@ -13,7 +13,6 @@
 
 """The real shell on the embedded real cloud."""
 
-import contextlib
 import dataclasses
 import io
 import json
@@ -36,6 +35,7 @@ from openstackclient.common import clientmanager
 from osc_lib.clientmanager import ClientCache
 
 from xloudclient.tests.cloud import fixture
+from xloudclient.tests.functional.campaign import processes
 
 #: Seconds after which a subprocess of a test counts as hung.
 PATIENCE_SECONDS = 120
@@ -176,12 +176,10 @@ class FunctionalTestCase(testtools.TestCase):
         ]
 
     def kill_recorders(self) -> None:
-        """Kill the processes that wait for an upload of ours."""
-        for folder in pathlib.Path('/proc').glob('[0-9]*'):
-            with contextlib.suppress(OSError):
-                words = (folder / 'cmdline').read_bytes().split(b'\0')
-                if b'xloudclient.recording' in words:
-                    os.kill(int(folder.name), signal.SIGKILL)
+        """Kill the processes that wait for an upload of this test's."""
+        for pid in processes.here(f'XDG_STATE_HOME={self.home}/state'):
+            if ' xloudclient.recording ' in processes.arguments(pid):
+                processes.send(pid, signal.SIGKILL)
 
     def image(self, image_id: str) -> dict[str, Any] | None:
         """An image, as Glance sends it; None if it is gone."""
