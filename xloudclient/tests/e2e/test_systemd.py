@@ -35,6 +35,12 @@ trap '' TERM
 loginctl terminate-user root
 read -r _
 """
+#: The scope of the login that it is in itself.
+KILL = """#!/bin/sh
+scope=$(sed -n 's,.*/,,; /^session-.*[.]scope$/p' /proc/self/cgroup)
+systemctl kill --signal=KILL "$scope"
+read -r _
+"""
 
 
 class TestService(MachineTestCase):
@@ -93,6 +99,29 @@ class TestLogin(MachineTestCase):
         self.assertEqual([], self.snapshots())
         await_nothing_of_ours(self.estate, machine)
         ended = self.snapshot(machine, '--quiesce', 'sync', '--wait')
+        self.assertEqual(0, ended.code, ended.stderr)
+
+    def test_a_login_that_is_killed_whole_leaves_nothing_frozen(self):
+        machine = self.place.machine('killed', properties=kinds.SYSTEMD)
+        machine.run(LOGIND)
+        last = self.home / 'last'
+        last.write_text(KILL)
+        last.chmod(0o700)
+
+        service = ('--quiesce', 'service,name=redis-server')
+        await_unit(self.estate, machine, 'redis-server')
+
+        ended = self.snapshot(
+            machine, *service, *FREEZE, '--quiesce', str(last)
+        )
+
+        took = self.seconds_to_write(machine, seconds=4 * LEASE_SECONDS)
+        self.assertLess(took, LEASE_SECONDS)
+        await_unit(self.estate, machine, 'redis-server')
+        self.assertEqual(6, ended.code, ended.stderr)
+        self.assertEqual([], self.snapshots())
+        await_nothing_of_ours(self.estate, machine)
+        ended = self.snapshot(machine, *FREEZE, '--wait')
         self.assertEqual(0, ended.code, ended.stderr)
 
     def test_a_killed_client_holds_nothing_after_its_lease(self):

@@ -68,6 +68,13 @@ echo '/srv/fast tmpfs tmpfs rw'"""
 
 #: Seconds from a kill to the thaw, at most: what is promised.
 THAWED_WITHIN = 2
+#: Where systemd has its control groups: the unified hierarchy (cgroups(7)),
+#: also beside older ones, and those that have its own.
+_CONTROL_GROUPS = (
+    '/sys/fs/cgroup/unified',
+    '/sys/fs/cgroup/systemd',
+    '/sys/fs/cgroup',
+)
 #: linux/sched.h
 _CLONE_NEWNS = 0x20000
 
@@ -699,7 +706,7 @@ class TestSlowDisk(MountsTestCase):
 
 
 class TestGuards(MountsTestCase):
-    """What they do when they start late or not at all."""
+    """That they start late or not at all, or are left alone."""
 
     def test_it_waits_for_a_guard_that_starts_late(self):
         path = self.tools(setsid=_BUT_FOR_PINS.format('sleep 1'))
@@ -737,6 +744,29 @@ class TestGuards(MountsTestCase):
         self.assertEqual(len(self.places), len(hook.ready()['frozen']))
         hook.kill()
         self.assert_nothing_left(hook)
+
+    def test_killing_all_of_its_control_group_thaws(self):
+        # as systemd does with a login, or with a unit
+        group = self.control_group()
+        enter = ('sh', '-c', f'echo $$ >{group}; exec sh "$0" "$@"')
+        hook = self.hook(self.option, shell=enter)
+        hook.ready()
+        with self.thawed_in_time(self.blocked_writes()):
+            while pids := group.read_text().split():
+                for pid in map(int, pids):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+        self.assert_nothing_left(hook)
+
+    def control_group(self):
+        """Make one; return the file that has its processes."""
+        for root in map(pathlib.Path, _CONTROL_GROUPS):
+            group = root / f'xloudclient-{os.getpid()}'
+            with contextlib.suppress(OSError):
+                group.mkdir()
+                self.addCleanup(group.rmdir)
+                return group / 'cgroup.procs'
+        self.skipTest('no control group can be made here')
 
     def assert_nothing_left(self, hook):
         self.assertTrue(
