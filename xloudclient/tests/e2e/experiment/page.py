@@ -176,7 +176,8 @@ In guests that are run by systemd (``tools/e2e test_systemd``), ``hook
 install`` restarts the agent's unit, and so does its package; it is used after
 both, and the unit runs as before when the hook was removed. A unit that
 ``--quiesce service`` stopped is started again also when the client is killed.
-A login that is ended with all its processes, while ``/`` is frozen, thaws it.
+A login that is ended with all its processes, also by SIGKILL to all at once,
+while ``/`` is frozen, thaws it, and starts what was stopped.
 The unit that is stopped while it is frozen does not end before it is thawed,
 or for 90 s, which is the agent's own way; our locks are released at once
 then, and the next snapshot has the class ``application`` again.
