@@ -358,21 +358,25 @@ less() {
 # guard SCRIPT [ARGUMENT...]: runs the shell text SCRIPT with ARGUMENTs in a process of another session.
 # Its input gives the line `done` when this process has released by itself, and ends when this process ends, however that is.
 # Descriptor 7 is that sign of life: a child that must be over before SCRIPT acts inherits it, others have it closed.
-# systemd kills all processes of a login, or of a unit, at once, and knows them by their control group (cgroups(7)). Where it
-# may, the guard leaves that for the root's, which nobody ends.
 GUARD=''
-LEAVE_GROUP='for group in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/systemd; do
-        [ ! -w "$group/cgroup.procs" ] || echo "$$" >"$group/cgroup.procs"
-    done 2>/dev/null'
 guard() {
     need setsid
     mkfifo "guard.$$" || fail "no named pipe can be made in $PWD"
     guard_script=$1
     shift
-    setsid sh -c "trap '' HUP INT PIPE TERM; $LEAVE_GROUP; $guard_script" guard "$@" <"guard.$$" >/dev/null 2>&1 &
+    setsid sh -c "trap '' HUP INT PIPE TERM; $guard_script" guard "$@" <"guard.$$" >/dev/null 2>&1 &
     GUARD=$!
     exec 7>"guard.$$"
     rm -f "guard.$$"
+    leave_group "$GUARD"
+}
+
+# leave_group PID: systemd kills all processes of a login, or of a unit, at once, and knows them by their control group
+# (cgroups(7)). Where this account may, it is moved to the root's, which nobody ends. The last one is a v2 without others.
+leave_group() {
+    for group in /unified /systemd ''; do
+        [ ! -w "/sys/fs/cgroup$group/cgroup.procs" ] || echo "$1" >"/sys/fs/cgroup$group/cgroup.procs"
+    done 2>/dev/null
 }
 
 unguard() {

@@ -259,6 +259,7 @@ pin() {
     for mount in $WANTED; do
         unescape "$mount"
         setsid sh -c "trap '' HUP INT PIPE TERM; cd \"\$1\" && read -r _" pin "$NAME" <"pins.$$" >/dev/null 2>&1 5>&- &
+        leave_group "$!"
         PINS="${PINS:+$PINS }$!$mount"
     done
     WANTED=$PINS

@@ -76,7 +76,11 @@ def await_unit(estate, machine, unit, state='active'):
 
 
 def await_nothing_of_ours(estate, machine):
-    command = "pgrep -f '[x]loud-(timer|supervisor)' || true"
+    # what watches over a freeze, too
+    command = (
+        "pgrep -f '[x]loud-(timer|supervisor)|^sh -c [t]rap .*PIPE TERM; '"
+        ' || true'
+    )
     estate.cloud.wait(lambda: not machine.run(command), 60, 'end of ours')
 
 

@@ -106,6 +106,11 @@ def have_own_mounts():
         raise OSError(done.stderr)
 
 
+def inside(group, shell):
+    """Return what has a shell run in a control group."""
+    return ('sh', '-c', f'echo $$ >{group}; exec "$0" "$@"', *shell)
+
+
 class FsfreezeTestCase(quiescer_hook.HookTestCase):
     quiescer = 'fsfreeze'
 
@@ -126,7 +131,7 @@ class MountsTestCase(FsfreezeTestCase):
             have_own_mounts()
         except OSError as error:
             self.skipTest(f'nothing can be mounted here: {error}')
-        # a guest agent thaws all that is frozen, other tests' too
+        # the supervisors and freeze hooks of root: one at a time
         lock = open('/run/xloudclient-mounts.lock', 'w')  # noqa: SIM115
         self.addCleanup(lock.close)
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -175,6 +180,28 @@ class MountsTestCase(FsfreezeTestCase):
         )
         self.addCleanup(_run, 'fsfreeze', '-u', place)
         self.places.append(place)
+
+    def control_group(self):
+        """Make one; return the file that has its processes."""
+        for root in map(pathlib.Path, _CONTROL_GROUPS):
+            if (root / 'cgroup.procs').exists():
+                group = root / pathlib.Path(self.folder).name
+                group.mkdir(exist_ok=True)
+                self.addCleanup(_run, 'rmdir', group)
+                return group / 'cgroup.procs'
+        self.skipTest('there are no control groups here')
+
+    def kill_all_in(self, group):
+        """Kill all processes of a control group, as systemd does."""
+
+        def is_empty():
+            found = group.read_text().split()
+            for pid in map(int, found):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            return not found
+
+        self.assertTrue(quiescer_hook.wait_for(is_empty))
 
     def held(self, **rest):
         hook = self.hook(self.option, **rest)
@@ -472,9 +499,13 @@ class TestLostPath(MountsTestCase):
         def kill_the_session(hook):
             os.killpg(hook.process.pid, 9)
 
+        def kill_the_control_group(_):
+            self.kill_all_in(group)
+
         def kill(hook):
             hook.kill()
 
+        group = self.control_group()
         for shell in quiescer_hook.SHELLS:
             for move in (self.renamed, self.mounted_over, self.detached):
                 for end in (
@@ -482,11 +513,12 @@ class TestLostPath(MountsTestCase):
                     kill,
                     kill_the_first_guard_too,
                     kill_the_session,
+                    kill_the_control_group,
                 ):
                     with self.subTest(
                         shell=shell, move=move.__name__, end=end.__name__
                     ):
-                        hook = self.held(shell=shell)
+                        hook = self.held(shell=inside(group, shell))
                         with move():
                             writer = self.blocked_write()
                             hook.verify()
@@ -746,27 +778,13 @@ class TestGuards(MountsTestCase):
         self.assert_nothing_left(hook)
 
     def test_killing_all_of_its_control_group_thaws(self):
-        # as systemd does with a login, or with a unit
-        group = self.control_group()
-        enter = ('sh', '-c', f'echo $$ >{group}; exec sh "$0" "$@"')
-        hook = self.hook(self.option, shell=enter)
-        hook.ready()
-        with self.thawed_in_time(self.blocked_writes()):
-            while pids := group.read_text().split():
-                for pid in map(int, pids):
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-        self.assert_nothing_left(hook)
-
-    def control_group(self):
-        """Make one; return the file that has its processes."""
-        for root in map(pathlib.Path, _CONTROL_GROUPS):
-            group = root / f'xloudclient-{os.getpid()}'
-            with contextlib.suppress(OSError):
-                group.mkdir()
-                self.addCleanup(group.rmdir)
-                return group / 'cgroup.procs'
-        self.skipTest('no control group can be made here')
+        for shell in quiescer_hook.SHELLS:
+            with self.subTest(shell=shell):
+                group = self.control_group()
+                hook = self.held(shell=inside(group, shell))
+                with self.thawed_in_time(self.blocked_writes()):
+                    self.kill_all_in(group)
+                self.assert_nothing_left(hook)
 
     def assert_nothing_left(self, hook):
         self.assertTrue(
