@@ -123,6 +123,8 @@ class TestLogin(MachineTestCase):
         self.assertLess(took, LEASE_SECONDS)
         await_unit(self.estate, machine, 'redis-server')
         self.assertEqual(6, ended.code, ended.stderr)
+        for name in ('service', 'fsfreeze'):
+            self.assertIn(f'locked: {name}', ended.stderr)
         self.assertEqual([], self.snapshots())
         await_nothing_of_ours(self.estate, machine)
         ended = self.snapshot(machine, *FREEZE, '--wait')
