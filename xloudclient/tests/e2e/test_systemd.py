@@ -35,7 +35,6 @@ trap '' TERM
 loginctl terminate-user root
 read -r _
 """
-#: The scope of the login that it is in itself.
 KILL = """#!/bin/sh
 scope=$(sed -n 's,.*/,,; /^session-.*[.]scope$/p' /proc/self/cgroup)
 systemctl kill --signal=KILL "$scope"
@@ -85,15 +84,18 @@ def await_nothing_of_ours(estate, machine):
 
 
 class TestLogin(MachineTestCase):
+    def last(self, text):
+        """What ends the session that it is in itself, with all that holds."""
+        hook = self.home / 'last'
+        hook.write_text(text)
+        hook.chmod(0o700)
+        return '--quiesce', str(hook)
+
     def test_a_login_whose_processes_are_killed_leaves_nothing_frozen(self):
         machine = self.place.machine('login', properties=kinds.SYSTEMD)
         machine.run(LOGIND)
-        last = self.home / 'last'
-        # the session that it is in itself, with all that holds
-        last.write_text(LAST)
-        last.chmod(0o700)
 
-        ended = self.snapshot(machine, *FREEZE, '--quiesce', str(last))
+        ended = self.snapshot(machine, *FREEZE, *self.last(LAST))
 
         took = self.seconds_to_write(machine, seconds=4 * LEASE_SECONDS)
         self.assertLess(took, LEASE_SECONDS)
@@ -108,16 +110,10 @@ class TestLogin(MachineTestCase):
     def test_a_login_that_is_killed_whole_leaves_nothing_frozen(self):
         machine = self.place.machine('killed', properties=kinds.SYSTEMD)
         machine.run(LOGIND)
-        last = self.home / 'last'
-        last.write_text(KILL)
-        last.chmod(0o700)
-
         service = ('--quiesce', 'service,name=redis-server')
         await_unit(self.estate, machine, 'redis-server')
 
-        ended = self.snapshot(
-            machine, *service, *FREEZE, '--quiesce', str(last)
-        )
+        ended = self.snapshot(machine, *service, *FREEZE, *self.last(KILL))
 
         took = self.seconds_to_write(machine, seconds=4 * LEASE_SECONDS)
         self.assertLess(took, LEASE_SECONDS)
